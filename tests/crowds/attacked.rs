@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Launch, SOFTSTOP, SOON, copy_program, root};
+use crate::support::{Dir, Launch, SOFTSTOP, SOON, copy_program, root, namespaces, Ended, processes, reap};
 
 /// A megabyte of text that names a variable of 100 kB two hundred thousand times would be 26 GB.
 #[test]
@@ -62,9 +62,7 @@ fn a_literal_token_shows_in_no_error() {
 /// Everybody without a mapping is uid 65534 there; that softstop already is it says nothing.
 #[test]
 fn a_user_that_has_no_mapping_cannot_be_become() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let text = "[[process]]\nname = \"who\"\nuser = \"65534\"\ngroup = \"65534\"\ncommand = [\"true\"]\n";
     let launch = dir.launch(text).through(&["unshare", "--user"]);
@@ -84,7 +82,7 @@ fn link_of_another(target: &Path, link: &Path) {
     lchown(link, Some(2000), Some(2000)).unwrap();
 }
 
-fn report_to(path: &Path) -> crate::support::Ended {
+fn report_to(path: &Path) -> Ended {
     let flags = ["--grace", "5s", "--report", path.to_str().unwrap()];
     Launch::child(&flags, &["exit:0"]).not_pid1().run()
 }
@@ -92,9 +90,7 @@ fn report_to(path: &Path) -> crate::support::Ended {
 /// As root softstop would write wherever a process that it runs as somebody else likes.
 #[test]
 fn a_report_follows_no_symlink_of_another_user() {
-    if !root("a file of another user") {
-        return;
-    }
+    needs!(root("a file of another user"));
     let dir = Dir::new();
     let others = others_folder(&dir);
     let victim = dir.write("victim", "as it was");
@@ -119,9 +115,7 @@ fn a_report_follows_no_symlink_of_another_user() {
 
 #[test]
 fn a_report_leaves_what_another_user_has_hard_linked_as_it_is() {
-    if !root("a file of another user") {
-        return;
-    }
+    needs!(root("a file of another user"));
     let dir = Dir::new();
     let others = others_folder(&dir);
     let victim = dir.write("victim", "as it was");
@@ -139,12 +133,7 @@ fn a_report_leaves_what_another_user_has_hard_linked_as_it_is() {
 /// The kubelet's termination log: nothing can be renamed over it, and only what is written to it is seen outside.
 #[test]
 fn a_file_that_is_mounted_into_another_users_folder_is_written_in_place() {
-    if !crate::support::namespaces() {
-        return;
-    }
-    if !root("a file of another user") {
-        return;
-    }
+    needs!(namespaces(), root("a file of another user"));
     let dir = Dir::new();
     let others = others_folder(&dir);
     let outside = dir.write("outside", "before, and longer than what follows: ".repeat(200).as_str());
@@ -172,9 +161,7 @@ fn a_file_that_is_mounted_into_another_users_folder_is_written_in_place() {
 
 #[test]
 fn a_fifo_in_another_users_folder_gets_the_report_and_stays() {
-    if !root("a file of another user") {
-        return;
-    }
+    needs!(root("a file of another user"));
     let dir = Dir::new();
     let fifo = others_folder(&dir).join("report");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
@@ -188,7 +175,7 @@ fn a_fifo_in_another_users_folder_gets_the_report_and_stays() {
     std::io::Read::read_to_string(&mut reader.stdout.take().unwrap(), &mut text).unwrap();
     assert!(text.ends_with("}\n"), "{text}");
     assert!(!std::fs::symlink_metadata(&fifo).unwrap().is_file());
-    crate::support::reap(&mut reader);
+    reap(&mut reader);
 }
 
 /// An update in place, or a process that may write there: whatever has softstop's name by now, it is not what runs.
@@ -222,13 +209,13 @@ fn a_binary_that_is_replaced_or_gone_still_waits_for_files() {
         } else {
             std::fs::remove_file(&copy).unwrap();
         }
-        crate::support::processes::send(child.id() as i32, libc::SIGTERM);
+        processes::send(child.id() as i32, libc::SIGTERM);
         wait_for("flag is not there");
         std::fs::write(&flag, "").unwrap();
         let log = wait_for("stopped in");
         assert!(log.contains("drain: flag: done"), "{log}");
         assert!(!Path::new(&marker).exists(), "another program was run");
-        crate::support::reap(&mut child);
+        reap(&mut child);
         std::fs::remove_file(&flag).unwrap();
     }
 }

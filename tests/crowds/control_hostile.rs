@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Dir, Launch, Running, SOON, processes};
+use crate::support::{Dir, Launch, Running, SOON, processes, namespaces};
 use softstop::control::protocol::{MAX_REQUEST, Reply};
 
 const STATUS: &[u8] = b"{\"version\":1,\"order\":\"status\"}\n";
@@ -243,9 +243,7 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
 
 #[test]
 fn ten_thousand_strangers_are_rejected_before_and_during_the_stop() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let mut running =
         Launch::child(&["--grace", "5s", "--drain-sleep", "500ms"], &["exit-on:TERM:0", "say:up", "wait"]).start();
     running.wait_for("up");

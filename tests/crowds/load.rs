@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::account::{REPORT, forced, line, stopped};
 use crate::support::cgroup::{Cgroup, Kind};
-use crate::support::{CHILD, Dir, Launch, Running, SOON, account, processes, siege};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, account, processes, siege, namespaces};
 
 /// `softstop run` with `head` and so many processes of `words`, once each has said "up".
 fn run(dir: &Dir, head: &str, processes: usize, words: &str) -> Running {
@@ -24,9 +24,7 @@ fn run(dir: &Dir, head: &str, processes: usize, words: &str) -> Running {
 /// Fifty workers that use all there is: softstop has one turn in fifty, of a twentieth of a processor.
 #[test]
 fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let _alone = siege::alone();
     // Who ignores SIGTERM has all of the grace, but for what SIGKILL is given.
     for (words, grace, code) in [("\"say:up\", \"busy\"", 20, 0), ("\"ignore:TERM\", \"say:up\", \"busy\"", 9, 137)] {
@@ -52,9 +50,7 @@ fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
 /// It asks for short turns, and its children are scheduled as those of any other init.
 #[test]
 fn how_softstop_is_scheduled_is_not_handed_down() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let running = Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).up();
     let policy = |pid: i32| {
         let shown = Command::new("chrt").args(["-p", &pid.to_string()]).output().unwrap();
@@ -71,9 +67,7 @@ fn how_softstop_is_scheduled_is_not_handed_down() {
 /// The kernel kills whoever took it; softstop, in the same group, is not the victim, says so, and starts the process again.
 #[test]
 fn a_child_that_runs_out_of_memory_is_restarted_and_softstop_lives_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let dir = Dir::new();
     let eater = "restart = \"on_failure\"\nbackoff = { initial = \"100ms\" }\n";
@@ -104,9 +98,7 @@ fn a_child_that_runs_out_of_memory_is_restarted_and_softstop_lives_on() {
 /// As the only process it is main: 137, as with any other init.
 #[test]
 fn main_out_of_memory_ends_the_container_with_137() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     memory.limit_memory(64 << 20);
     let ended = Launch::child(&["--grace", "4s"], &["eat:1000", "wait"]).inside(&memory).run();
@@ -126,9 +118,7 @@ fn storm(pid: i32, count: usize, signals: &[i32]) {
 
 #[test]
 fn ten_thousand_stop_requests_are_one() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let _alone = siege::alone();
     let dir = Dir::new();
     let report = dir.text(REPORT);
@@ -158,9 +148,7 @@ fn ten_thousand_stop_requests_are_one() {
 /// All kinds at once, before and during the stop, with nobody to pass them on to and with a main process that catches them.
 #[test]
 fn a_storm_of_all_signals_floods_neither_log_nor_memory_and_delays_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let _alone = siege::alone();
     let signals = [libc::SIGHUP, libc::SIGUSR1, libc::SIGINT, libc::SIGTERM, libc::SIGUSR2, libc::SIGWINCH, 40];
     for processes in [1, 2] {
@@ -204,9 +192,7 @@ fn a_storm_of_all_signals_floods_neither_log_nor_memory_and_delays_nothing() {
 
 #[test]
 fn a_thousand_processes_stop_at_once() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let _alone = siege::alone();
     // In main's group, in sessions of their own, and with a SIGTERM that is ignored.
     let cases: [(&[&str], u64, i32); 3] = [
@@ -235,9 +221,7 @@ fn a_thousand_processes_stop_at_once() {
 
 #[test]
 fn two_hundred_configured_processes_stop_at_once() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let _alone = siege::alone();
     for (words, grace, code) in
         [("\"exit-on:TERM:0\", \"say:up\", \"idle\"", 15, 0), ("\"ignore:TERM\", \"say:up\", \"idle\"", 8, 137)]

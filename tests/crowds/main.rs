@@ -6,6 +6,7 @@
     reason = "tests wait for their own children, and are many clients at once"
 )]
 
+#[macro_use]
 #[path = "../support/mod.rs"]
 mod support;
 

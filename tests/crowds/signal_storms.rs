@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::account::{self, REPORT, report};
-use crate::support::{CHILD, Dir, Launch, Running, SOON, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, processes, namespaces};
 
 const STORM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/storm.pl");
 const GRACE: Duration = Duration::from_secs(6);
@@ -58,9 +58,7 @@ fn is_as_ever(mut running: Running, dir: &Dir) {
 
 #[test]
 fn no_pair_or_triple_of_signals_from_inside_ends_pid_1() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let config = config(&dir, "all");
     let mut running = Launch::new(["run", "-c", &config]).start();
@@ -71,9 +69,7 @@ fn no_pair_or_triple_of_signals_from_inside_ends_pid_1() {
 
 #[test]
 fn a_child_cannot_kill_pid_1_however_small_the_stack() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for kilobytes in ["16", "32", "64", "128", "8192"] {
         let dir = Dir::new();
         let config = config(&dir, "few");
@@ -90,9 +86,7 @@ fn a_child_cannot_kill_pid_1_however_small_the_stack() {
 /// The sample itself, and SIGTERM behind it: the drain and the report are there.
 #[test]
 fn segv_before_four_handled_signals_then_a_stop_is_a_stop() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for _ in 0..6 {
         let dir = Dir::new();
         let up = dir.text("up");
@@ -128,9 +122,7 @@ fn set(numbers: &[i32]) -> u64 {
 /// from inside the kernel drops it. What is ignored is what the launcher ignored, and the child gets all as launched.
 #[test]
 fn pid_1_handles_no_signal_and_every_other_disposition_is_the_launchers() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let let_in = set(&[4, 5, 6, 7, 8, 9, 11, 19, 31]);
     // Started by a test that is itself in the background, SIGINT and SIGQUIT may be ignored already: the launcher says what is.
     let says = "grep -h SigIgn: /proc/$$/status; exec \"$@\"";

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::client::from_here;
 use crate::support::proof::{Proof, attach};
-use crate::support::{CHILD, Dir, Ended, Launch, Running, SOON, processes, root, siege};
+use crate::support::{CHILD, Dir, Ended, Launch, Running, SOON, processes, root, siege, namespaces, skip};
 
 fn up(flags: &[&str], command: &[&str]) -> Running {
     Launch::new(flags.iter().chain(&["--"]).chain(command).copied()).up()
@@ -32,9 +32,7 @@ fn times(ended: &Ended, text: &str) -> usize {
 /// On a busy machine one piece of the signalling may be over with the first of them, and it has ended before the next piece.
 #[test]
 fn a_straggler_that_ends_before_the_signalling_is_over_is_told_of() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words =
         ["session", "fork", "exit-on:TERM:0", "ready", "wait", "end", "exit-on:TERM:0:600", "ready", "wait", "end"];
     let mut running =
@@ -51,9 +49,7 @@ fn a_straggler_that_ends_before_the_signalling_is_over_is_told_of() {
 
 #[test]
 fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let ready = dir.text("ready");
     let daemon = dir.script(
@@ -86,9 +82,7 @@ const HIDE_PROC: &[&str] = &["unshare", "--mount", "sh", "-c", "mount -t tmpfs n
 /// Unseen they are told all at once, as the kernel knows them.
 #[test]
 fn without_proc_the_members_of_a_group_are_told_all_the_same() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let up = |command: &str| Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", command]).through(HIDE_PROC).up();
     let running = up(&format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5"));
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
@@ -99,9 +93,7 @@ fn without_proc_the_members_of_a_group_are_told_all_the_same() {
 
 #[test]
 fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let command = format!("trap 'exit 5' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait & wait");
     let running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(HIDE_PROC).up();
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("stragglers still running");
@@ -110,9 +102,7 @@ fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
 /// The process that writes it is softstop's own helper.
 #[test]
 fn who_writes_a_log_file_is_no_straggler() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let words = ["session", "exit-on:TERM:0", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
@@ -131,9 +121,7 @@ const GOES_ON: &str = "on:TERM say:up linger:TERM:2000";
 /// Many programs take a second SIGTERM for "at once".
 #[test]
 fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_has_died() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let command = format!("perl '{CHILD}' {GOES_ON}; true");
     let ended = stop(up(&["-g", "--grace", "30s"], &["sh", "-c", &command]), 8);
     assert_eq!(times(&ended, "TERM received"), 1, "{}", ended.all());
@@ -141,9 +129,7 @@ fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_
 
 #[test]
 fn a_restart_by_group_signals_nobody_twice() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let socket = dir.text("sock");
     let config = format!(
@@ -161,9 +147,7 @@ fn a_restart_by_group_signals_nobody_twice() {
 
 #[test]
 fn a_process_that_moved_from_the_group_to_a_session_of_its_own_is_not_signalled_again() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let moves = "my $told; $SIG{TERM} = sub { $told = 1; syswrite STDOUT, qq(told\\n); POSIX::setsid() }; syswrite STDOUT, qq(up\\n); \
                  select undef, undef, undef, 0.1 until $told; for (1 .. 20) { select undef, undef, undef, 0.1 }";
     let command = format!("perl -MPOSIX -e '{moves}'; true");
@@ -188,9 +172,7 @@ const WORKER_TOLD: &str = "sub { syswrite STDOUT, qq(worker told\\n); POSIX::_ex
 
 #[test]
 fn a_worker_is_its_masters_to_stop() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // It goes on for two seconds once its master was told.
     let dir = Dir::new();
     let told = dir.text("told");
@@ -205,9 +187,7 @@ fn a_worker_is_its_masters_to_stop() {
 
 #[test]
 fn the_worker_of_a_master_that_has_ended_is_told_then() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let ended =
         stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("POSIX::_exit(0)", WORKER_TOLD, "1 while sleep 1")]), 30);
     assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
@@ -217,9 +197,7 @@ fn the_worker_of_a_master_that_has_ended_is_told_then() {
 
 #[test]
 fn the_worker_of_a_master_that_does_not_stop_it_is_told_when_time_gets_short() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let ended = stop(up(&["--grace", "12s"], &["sh", "-c", &prefork("", WORKER_TOLD, "1 while sleep 1")]), 12);
     assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
     ended.expect("worker ended with 0").expect_not("sending SIGKILL");
@@ -227,9 +205,7 @@ fn the_worker_of_a_master_that_does_not_stop_it_is_told_when_time_gets_short() {
 
 #[test]
 fn a_main_process_that_moved_to_another_group_is_signalled_with_its_group() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let program = "my $c = fork // die; unless ($c) { setpgrp 0, 0; 1 while sleep 1 } \
                    1 until getpgrp($c) == $c; setpgrp 0, $c or die; \
                    $SIG{TERM} = sub { syswrite STDOUT, qq(told\\n); exit 5 }; syswrite STDOUT, qq(up\\n); 1 while sleep 1";
@@ -245,9 +221,7 @@ const IGNORES: &[&str] = &["sh", "-c", "trap '' TERM; sleep 100 & exit 3"];
 
 #[test]
 fn a_container_that_ended_by_itself_is_gone_after_seconds() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let launch = |flags: &[&str]| Launch::new(flags.iter().chain(&["--"]).chain(IGNORES).copied()).run();
     let ended = launch(&["--grace", "60s"]);
     ended.expect_code(3).expect("sending SIGKILL");
@@ -258,9 +232,7 @@ fn a_container_that_ended_by_itself_is_gone_after_seconds() {
 
 #[test]
 fn jobs_of_a_cron_daemon_are_waited_for_before_they_are_told() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let job = ["session", "say:job", "ready", "sleep:1500", "say:job done", "end", "exit-on:TERM:0", "say:up", "wait"];
     let mut command = vec!["perl", CHILD];
     command.extend(job);
@@ -271,9 +243,7 @@ fn jobs_of_a_cron_daemon_are_waited_for_before_they_are_told() {
 
 #[test]
 fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["session", "exit-on:HUP:0", "on:TERM", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     let dir = Dir::new();
     let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
@@ -290,9 +260,7 @@ fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
 /// I13: softstop is paused when the SIGKILL of the stragglers is due, until after the end of their slice.
 #[test]
 fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let words = ["session", "ignore:TERM", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
@@ -364,9 +332,7 @@ fn an_empty_group_is_looked_at_no_more() {
 /// Thousands that live on: each is told, none twice, and softstop is gone in time.
 #[test]
 fn thousands_of_stragglers_are_each_told_once_and_end_in_time() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let _alone = siege::alone();
     let dir = Dir::new();
     let journal = dir.text("told");
@@ -397,9 +363,7 @@ const ALONE: Bomb = Bomb { processes: 200, percent: 100, shared: false, grace: 5
 const SHARED: Bomb = Bomb { processes: 100, percent: 50, shared: true, grace: 10 };
 
 fn fork_bomb(bomb: &Bomb, launch: impl Fn(Launch) -> Launch) {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // Whoever forks or ends needs the lock of each file that perl maps, in whatever container.
     let _alone = siege::alone();
     let late: Vec<String> = (0..3).map_while(|_| goes_over_the_grace(bomb, &launch)).collect();
@@ -455,12 +419,10 @@ fn a_fork_bomb_that_has_used_up_the_containers_processor_limit_is_gone_inside_th
 /// With a crowd to end softstop takes the highest priority, where it may; what it starts then has the one that it was launched with.
 #[test]
 fn a_post_stop_after_a_crowd_has_the_priority_that_softstop_was_launched_with() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     if !Command::new("nice").args(["-n", "-1", "true"]).stderr(std::process::Stdio::null()).status().unwrap().success()
     {
-        return crate::support::skip("a better priority than others' needs the capability SYS_NICE");
+        return skip("a better priority than others' needs the capability SYS_NICE");
     }
     let own = Command::new("nice").output().unwrap();
     let own = (String::from_utf8(own.stdout).unwrap().trim().parse::<i32>().unwrap() + 3).min(19);
@@ -527,9 +489,7 @@ impl PutIn {
 
 #[test]
 fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_the_crowd() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // Seven seconds for the end of so many, however busy the machine.
     let many = ["ignore:TERM", "many:60", "idle", "end", "say:up", "wait"];
     let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "7s"], &many).up();
@@ -551,9 +511,7 @@ fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_t
 /// put in are found in it.
 #[test]
 fn whoever_was_put_into_a_crowd_that_nobody_could_look_at_goes_on_at_once() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let many = ["ignore:TERM", "say:up", "until:USR1", "many:300", "idle", "end", "say:all made", "wait"];
     let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "8990ms"], &many).up();
     let Some(put_in) = PutIn::into(&mut running) else { return };

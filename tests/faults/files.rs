@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::account::{REPORT, line, nothing_left};
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{Dir, Ended, Launch, ROOM, Running, SOON, account, processes};
+use crate::support::{Dir, Ended, Launch, ROOM, Running, SOON, account, processes, namespaces, CHILD};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use softstop::sys::spawn::writer::{self, Written};
@@ -44,9 +44,7 @@ fn ended(running: Running) -> Ended {
 
 #[test]
 fn a_report_on_a_file_system_that_hangs_is_given_up_and_said() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     with_hanging_file_system(|hung| {
         let mut running = up(&["--report", hung.file()], true);
         running.wait_until("the report of a run before is looked for", |_| hung.asked() > 0);
@@ -63,9 +61,7 @@ fn a_report_on_a_file_system_that_hangs_is_given_up_and_said() {
 
 #[test]
 fn a_termination_log_on_a_file_system_that_hangs_keeps_nobody_from_the_stop() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let mut running = up(&["--termination-log", hung.file(), "--report", &dir.text(REPORT)], true);
@@ -166,9 +162,7 @@ fn a_writer_that_only_waits_for_a_processor_is_waited_for_and_no_file_system_bla
 
 #[test]
 fn a_fifo_that_nobody_reads_is_refused_at_once() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for pid1 in [true, false] {
         let dir = Dir::new();
         for name in ["report", "message"] {
@@ -191,9 +185,7 @@ fn a_fifo_that_nobody_reads_is_refused_at_once() {
 #[test]
 fn programs_on_a_file_system_that_hangs_do_not_add_up() {
     const PROCESSES: usize = 24;
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let mut config = format!("grace = \"4s\"\nreport = {:?}\n", dir.text(REPORT));
@@ -202,7 +194,7 @@ fn programs_on_a_file_system_that_hangs_do_not_add_up() {
                 "[[process]]\nname = \"p{n}\"\ncommand = [\"perl\", {:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
                  [process.liveness]\nexec = [{hung:?}]\nperiod = \"1s\"\ntimeout = \"1s\"\nfailure_threshold = 1000\n\
                  [process.pre_stop]\nexec = [{hung:?}]\ntimeout = \"500ms\"\n",
-                crate::support::CHILD,
+                CHILD,
                 hung = hung.file()
             ));
         }
@@ -221,9 +213,7 @@ fn programs_on_a_file_system_that_hangs_do_not_add_up() {
 
 #[test]
 fn a_main_process_that_never_gets_through_exec_costs_no_more_than_the_grace() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for pid1 in [true, false] {
         with_hanging_file_system(|hung| {
             let dir = Dir::new();

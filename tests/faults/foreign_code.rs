@@ -36,9 +36,7 @@ fn start(dir: &Dir, etc: &str, user: &str) -> Launch {
 
 #[test]
 fn user_group_home_and_further_groups_come_from_the_two_files() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let etc = etc(&dir);
     for (user, uid, gid, groups, home) in [
@@ -59,9 +57,7 @@ fn user_group_home_and_further_groups_come_from_the_two_files() {
 /// No /etc/passwd at all, as in an image from scratch.
 #[test]
 fn a_number_needs_no_file() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let etc = etc(&dir);
     std::fs::remove_file(dir.path("etc/passwd")).unwrap();
@@ -74,9 +70,7 @@ fn a_number_needs_no_file() {
 
 #[test]
 fn an_unknown_user_stops_in_order_what_runs_already() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let etc = etc(&dir);
     let ended = start(&dir, &etc, "nobody-here").run();
@@ -88,9 +82,7 @@ fn an_unknown_user_stops_in_order_what_runs_already() {
 
 #[test]
 fn what_stands_in_the_place_of_passwd_holds_nobody_up() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let etc = etc(&dir);
     let passwd = dir.path("etc/passwd");
@@ -109,9 +101,7 @@ fn what_stands_in_the_place_of_passwd_holds_nobody_up() {
 /// As under a processor limit: each fork takes longer than the files are waited for, and what was read meanwhile counts.
 #[test]
 fn a_softstop_that_cannot_run_while_the_files_are_read_finds_its_users_in_them() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let etc = etc(&dir);
     let text = format!(
@@ -134,9 +124,7 @@ fn a_softstop_that_cannot_run_while_the_files_are_read_finds_its_users_in_them()
 /// Nobody could be asked, which says nothing about the process: it is not restarted. The readers are held, and no end of them is made.
 #[test]
 fn a_hosts_file_whose_file_system_hangs_is_not_the_probed_processs_fault() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let etc = etc(&dir);
@@ -161,9 +149,7 @@ fn a_hosts_file_whose_file_system_hangs_is_not_the_probed_processs_fault() {
 /// It is tried again: the file system may come back.
 #[test]
 fn a_passwd_whose_file_system_hangs_holds_up_neither_the_others_nor_the_stop() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let etc = etc(&dir);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::account::{REPORT, line, stopped};
 use crate::support::cgroup::{Cgroup, Kind};
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, account, processes, starvation};
+use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, account, processes, starvation, namespaces, may_enter_namespaces, ROOM, skip};
 
 // === paused ===
 
@@ -32,9 +32,7 @@ fn paused_in_its_stop(kind: Kind, grace: &str, dir: &Dir, pause: Duration) -> Op
 
 #[test]
 fn a_pause_that_ends_before_the_deadline_costs_its_own_length_at_most() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for kind in [Kind::Freezer, Kind::Freeze] {
         let dir = Dir::new();
         // The daemon is told after five seconds, and on a busy machine it takes a while to hear of it.
@@ -55,9 +53,7 @@ fn a_pause_that_ends_before_the_deadline_costs_its_own_length_at_most() {
 /// Nobody can keep a grace that passes while nothing runs. Resumed, softstop ends everything at once and says that it was late.
 #[test]
 fn a_pause_past_the_grace_is_said_and_the_end_comes_at_once() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for kind in [Kind::Freezer, Kind::Freeze] {
         let dir = Dir::new();
         let paused = paused_in_its_stop(kind, "2s", &dir, Duration::from_secs(4));
@@ -67,7 +63,7 @@ fn a_pause_past_the_grace_is_said_and_the_end_comes_at_once() {
         let ended = running.wait(SOON);
         let took = ended.at_work.saturating_sub(resumed);
         assert!(
-            took < Duration::from_secs(1) + crate::support::ROOM + ended.starved,
+            took < Duration::from_secs(1) + ROOM + ended.starved,
             "{took:?} after it was resumed:\n{}",
             ended.all()
         );
@@ -89,9 +85,7 @@ fn a_pause_past_the_grace_is_said_and_the_end_comes_at_once() {
 /// set the machine's: nothing but log lines' time stamps may read it (tests/pages/layering.rs).
 #[test]
 fn where_the_clock_begins_makes_no_difference() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
     let uptime: i64 = uptime.split('.').next().unwrap().parse().unwrap();
     for offset in [1 - uptime, 10 * 365 * 24 * 3600] {
@@ -99,7 +93,7 @@ fn where_the_clock_begins_makes_no_difference() {
         let clock = ["unshare", "--time", "--monotonic", &offset, "--boottime", &offset];
         let able = Command::new(clock[0]).args(&clock[1..]).arg("true").stderr(Stdio::null()).status();
         if !able.is_ok_and(|s| s.success()) {
-            crate::support::skip("no time namespace");
+            skip("no time namespace");
             return;
         }
         let dir = Dir::new();
@@ -152,9 +146,7 @@ fn until(what: &str, dir: &Dir, mut condition: impl FnMut() -> bool) {
 /// container (parent 0). None of them gets any signal, whatever softstop has to do to its own.
 #[test]
 fn strangers_in_the_same_pid_namespace_get_no_signal() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::new();
     let (report, journal) = (dir.text(REPORT), dir.text("journal"));
     let out = File::create(dir.path("out")).unwrap();
@@ -203,7 +195,7 @@ fn strangers_in_the_same_pid_namespace_get_no_signal() {
         dir.read("out").contains("softstop ended with")
     });
     assert!(
-        asked.elapsed() <= Duration::from_secs(4) + crate::support::ROOM + starved().saturating_sub(before) + softstops,
+        asked.elapsed() <= Duration::from_secs(4) + ROOM + starved().saturating_sub(before) + softstops,
         "{:?}\n{}",
         asked.elapsed(),
         dir.read("out")

@@ -77,9 +77,7 @@ fn where_it_cannot_be_put_nothing_of_it_stays_and_it_says_why() {
 
 #[test]
 fn a_volume_that_is_too_small_gets_none_of_it() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let script = r#"mount -t tmpfs -o size=64k none "$1"; "$0" install "$1"; code=$?; ls -A "$1"; exit $code"#;
     let Told { code, out, err } = install_by(script, &dir);
@@ -91,9 +89,7 @@ fn a_volume_that_is_too_small_gets_none_of_it() {
 
 #[test]
 fn without_a_proc_it_takes_the_path_that_it_was_started_by() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     // As a container whose runtime mounts none: nothing is below /proc.
     let script = r#"mount -t tmpfs none /proc; "$0" install "$1""#;

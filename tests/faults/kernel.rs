@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::client::from_here;
 use crate::support::faults::{self, Fault, NEWER};
 use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, copy_program, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, copy_program, processes, Proc, at_once, http, skip};
 
 const GRACE: Duration = Duration::from_secs(3);
 /// Where nobody is to need all of it, under strace on a busy machine either.
@@ -39,10 +39,8 @@ fn start(faults: &[Fault], launch: Launch) -> Running {
 /// One call at a time, so that none hides behind another's fall-back; and both answers that profiles give.
 #[test]
 fn each_newer_system_call_may_be_refused() {
-    if !faults::possible() {
-        return;
-    }
-    crate::support::at_once(["ENOSYS", "EPERM"], |errno| {
+    needs!(faults::possible());
+    at_once(["ENOSYS", "EPERM"], |errno| {
         for calls in NEWER.split(',').chain([NEWER, "statx", "rseq", "pwritev2,splice"]) {
             let refused = Fault::Refused(errno, calls);
             let mut running = start(std::slice::from_ref(&refused), Launch::child(&["--grace", "30s"], DEEP));
@@ -60,9 +58,7 @@ fn each_newer_system_call_may_be_refused() {
 /// gVisor refuses a group of its own to a child now and then; then the process itself is all there is to signal.
 #[test]
 fn groups_and_subreaping_may_be_refused() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let mut running = start(&[Fault::Refused("EPERM", "setpgid")], Launch::child(&["--grace", "30s"], DEEP));
     Proof::begin(&mut running).stop(running, AMPLE).expect_code(7);
     let words = ["ignore:TERM", "say:up", "wait"];
@@ -81,9 +77,7 @@ fn groups_and_subreaping_may_be_refused() {
 /// There is neither a stop nor an end without signals: what was started before that showed does not run on alone.
 #[test]
 fn a_softstop_that_may_not_receive_signals_ends_what_it_has_started() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let began = Instant::now();
     let launch = Launch::child(&["--grace", "3s"], &["sleep:50000"]).not_pid1();
     let mut running = faults::launch(&[Fault::Refused("ENOSYS", "signalfd4")], launch).start();
@@ -97,14 +91,12 @@ fn a_softstop_that_may_not_receive_signals_ends_what_it_has_started() {
 
 #[test]
 fn no_exotic_call_is_made_without_need() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let exotic = "pidfd_open,pidfd_send_signal,pidfd_getfd,clone3,close_range,openat2,faccessat2,execveat,vfork,kcmp,ptrace,bpf,\
                   io_uring_setup,userfaultfd,memfd_create,perf_event_open,keyctl,setns,unshare,mount,process_vm_readv,pwritev2,splice,\
                   name_to_handle_at,sched_setscheduler,seccomp,capset,setgroups,setresuid,setresgid";
     for output in ["inherit", "prefix"] {
-        let http = format!("127.0.0.1:{}", crate::support::http::free_port());
+        let http = format!("127.0.0.1:{}", http::free_port());
         let flags = ["--grace", "30s", "--output", output, "--http", &http];
         let launch = Launch::child(&flags, &["orphans:3", "exit-on:TERM:7", "say:up", "wait"]);
         let mut running = start(&[Fault::Deadly(exotic)], launch);
@@ -130,7 +122,7 @@ fn set_uid_perl(dir: &Dir) -> Option<String> {
     if seen.stdout == b"0" {
         return Some(program);
     }
-    crate::support::skip("set-uid programs do not become root below the target directory (nosuid)");
+    skip("set-uid programs do not become root below the target directory (nosuid)");
     None
 }
 
@@ -139,9 +131,7 @@ const AS_ROOT: &str = "$< = 0; $| = 1; print qq(up\\n); sleep 1000";
 
 #[test]
 fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let Some(program) = set_uid_perl(&dir) else { return };
     let user = [Fault::User(faults::user())];
@@ -166,9 +156,7 @@ fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
 /// The same for what is left over: a member of the group and a daemon.
 #[test]
 fn stragglers_that_may_not_be_signalled_are_said_to_be() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let Some(program) = set_uid_perl(&dir) else { return };
     let script = format!("\"{program}\" -e '{AS_ROOT}' & setsid \"{program}\" -e '{AS_ROOT}' & wait");
@@ -248,9 +236,7 @@ fn two_processes(dir: &Dir, side: &[&str]) -> Launch {
 /// I9: a process that ended, was reaped, and whose pid is a stranger's now.
 #[test]
 fn the_new_owner_of_a_pid_gets_no_signal() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let mut running = two_processes(&dir, &["pid", "say:side up", "until:USR1", "exit:0"]).start();
     running.wait_for("main up");
@@ -269,9 +255,7 @@ fn the_new_owner_of_a_pid_gets_no_signal() {
 /// is a stranger's group before it looks again.
 #[test]
 fn the_new_owner_of_a_groups_number_gets_no_signal() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     // The main process holds the stop until the slices are over, which is when stragglers get their SIGKILL.
     // The leader's child makes a group of its own and puts a child of its own into the leader's; then the leader ends.
@@ -313,17 +297,15 @@ fn the_new_owner_of_a_groups_number_gets_no_signal() {
 /// So few pids that every one of them is used again and again, while orphans and hooks come and go.
 #[test]
 fn a_small_pid_max_mixes_nobody_up() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     if !faults::pid_max_is_ours() {
-        return crate::support::skip("a PID namespace has no pid_max of its own before Linux 6.14");
+        return skip("a PID namespace has no pid_max of its own before Linux 6.14");
     }
     let words =
         ["session", "exit-on:TERM:0:100", "ready", "wait", "end", "orphans:400", "say:up", "exit-on:TERM:7", "wait"];
     for faults in [vec![Fault::PidMax(320)], vec![Fault::PidMax(320), Fault::Refused("ENOSYS", NEWER)]] {
         let mut running = start(&faults, Launch::child(&["--grace", "30s"], &words));
-        running.wait_until("no zombie", |r| !r.processes().iter().any(crate::support::Proc::is_zombie));
+        running.wait_until("no zombie", |r| !r.processes().iter().any(Proc::is_zombie));
         let ended = Proof::begin(&mut running).stop(running, AMPLE);
         ended.expect_code(7).expect("1 straggler: sending SIGTERM").expect_no_warning();
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::http::{free_port, get, status_json, status_of};
-use crate::support::{Dir, Launch, SOFTSTOP, SOON, namespaces, root};
+use crate::support::{Dir, Launch, SOFTSTOP, SOON, namespaces, root, processes, skip};
 
 /// So long a reader that reads nothing is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -212,9 +212,7 @@ fn able() -> bool {
 /// The pipes are root's, as a container runtime's are whose image has no USER; each process is somebody else.
 #[test]
 fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     for output in ["inherit", "prefix"] {
         let dir = Dir::new();
         let process = |name: &str, user: u32| {
@@ -238,9 +236,7 @@ fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
 /// The same for what it reads: of the one process that inherits it.
 #[test]
 fn a_process_of_another_user_opens_the_dev_stdin_that_it_inherits_by_name() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let dir = Dir::new();
     let config = dir.write(
         "c.toml",
@@ -256,12 +252,10 @@ fn a_process_of_another_user_opens_the_dev_stdin_that_it_inherits_by_name() {
 /// It refuses to start when it cannot open its log.
 #[test]
 fn php_fpm_with_a_user_logs_to_dev_stderr() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let found = std::fs::read_dir("/usr/sbin").unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
     let Some(php) = found.into_iter().find(|name| name.starts_with("php-fpm")) else {
-        crate::support::skip("no php-fpm");
+        skip("no php-fpm");
         return;
     };
     let dir = Dir::new();
@@ -289,9 +283,7 @@ fn php_fpm_with_a_user_logs_to_dev_stderr() {
 /// Not only by a terminal: whoever sends SIGSTOP, and whoever SIGCONT.
 #[test]
 fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continued() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let config = dir.write(
         "c.toml",
@@ -302,9 +294,9 @@ fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continu
     );
     let mut running = Launch::new(["run", "-c", &config]).up();
     running.wait_until("it is ready", |_| status_of(port, "/readyz") == Some(200));
-    let pid = crate::support::processes::children(running.pid())[0];
+    let pid = processes::children(running.pid())[0];
     for round in 1..=2 {
-        crate::support::processes::send(pid, libc::SIGSTOP);
+        processes::send(pid, libc::SIGSTOP);
         running.wait_until("it is not ready", |_| status_of(port, "/readyz") == Some(503));
         let process = status_json(port)["processes"][0].clone();
         assert_eq!((&process["state"], &process["reason"]), (&"Running".into(), &"Stopped".into()), "{process}");
@@ -312,7 +304,7 @@ fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continu
         let metrics = get(port, "/metrics").unwrap().body;
         assert!(metrics.contains("softstop_process_stopped{process=\"web\"} 1\n"), "{metrics}");
         if round == 1 {
-            crate::support::processes::send(pid, libc::SIGCONT);
+            processes::send(pid, libc::SIGCONT);
             running.wait_until("it is ready again", |_| status_of(port, "/readyz") == Some(200));
             assert!(status_json(port)["processes"][0].get("stopped").is_none());
         }

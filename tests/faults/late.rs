@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::proof::attach;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, account, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, account, processes, namespaces};
 
 /// Two seconds are the probe's: the server answers after a third of one, and each of these is three.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -50,9 +50,7 @@ fn start(dir: &Dir, config: &str) -> Running {
 
 #[test]
 fn an_answer_that_came_while_softstop_was_paused_is_in_time() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (port, requests) = server(Duration::from_millis(300));
     let dir = Dir::new();
     let config = format!(
@@ -102,9 +100,7 @@ fn a_stop_ordered_while_softstop_was_paused_comes_before_the_restart_that_was_du
 /// Everything is stopped together: who was asked has not had its time either.
 #[test]
 fn a_probe_whose_server_was_paused_too_has_the_rest_of_its_time() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let probe = dir.script("probe", &format!("touch '{}'; sleep 0.4", dir.text("asked")));
     let config = format!(
@@ -130,9 +126,7 @@ fn a_probe_whose_server_was_paused_too_has_the_rest_of_its_time() {
 
 #[test]
 fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for kind in [Kind::Freezer, Kind::Freeze] {
         let Some(freezer) = Cgroup::new(kind) else { continue };
         let dir = Dir::new();
@@ -163,9 +157,7 @@ fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
 /// Writing the summary takes longer than softstop may lose without a word: that word does not follow it.
 #[test]
 fn a_softstop_that_is_late_with_its_summary_ends_its_log_with_it() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["say:up", "until:USR1", "exit:3"];
     let mut running = Launch::child(&["--grace", "30s"], &words).start();
     running.wait_for("waiting for USR1");
@@ -182,9 +174,7 @@ fn a_softstop_that_is_late_with_its_summary_ends_its_log_with_it() {
 /// A process that asks for a second after SIGTERM has it, whatever the pause has cost, where the budget has room; and SIGKILL comes last.
 #[test]
 fn who_ignores_the_ladder_is_killed_after_all_of_it_however_late() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let config = format!(
         "grace = \"12s\"\nreport = {:?}\n[exit_codes]\nforced = 79\n\

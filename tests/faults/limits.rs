@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::faults::{self, Fault, PidsLimit};
 use crate::support::http::{free_port, status_of};
 use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, processes, namespaces, skip};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -93,18 +93,14 @@ fn no_more_processes(faults: &[Fault], close: &dyn Fn(&Running), open: &dyn Fn(&
 
 #[test]
 fn the_process_limit_delays_a_restart_and_costs_a_hook_but_no_stop() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let faults = [Fault::User(faults::user()), Fault::Processes(1000)];
     no_more_processes(&faults, &|r| faults::limit(r, "nproc", 1), &|r| faults::limit(r, "nproc", 1000));
 }
 
 #[test]
 fn a_full_pids_group_delays_a_restart_and_costs_a_hook_but_no_stop() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let Some(group) = PidsLimit::new() else { return };
     no_more_processes(&[group.fault()], &|_| group.close(), &|_| group.open());
 }
@@ -112,9 +108,7 @@ fn a_full_pids_group_delays_a_restart_and_costs_a_hook_but_no_stop() {
 /// Nothing can be started: that is said in one line, and is softstop's own failure (docs/exit-codes.md).
 #[test]
 fn a_process_limit_reached_at_the_start_is_70_and_one_line() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let faults = [Fault::User(faults::user()), Fault::Processes(1)];
     let ended = faults::launch(&faults, Launch::child(&["--grace", "3s"], &["say:up"])).run();
     ended.expect_code(70).expect_not("up\n").expect("error: perl: cannot start \"perl\": no new process");
@@ -124,9 +118,7 @@ fn a_process_limit_reached_at_the_start_is_70_and_one_line() {
 /// A supervised process is tried again: the limit may have been somebody else's doing.
 #[test]
 fn a_process_limit_that_is_lifted_lets_the_start_go_on() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let Some(group) = PidsLimit::new() else { return };
     let dir = Dir::new();
     let config = format!(
@@ -151,9 +143,7 @@ fn a_process_limit_that_is_lifted_lets_the_start_go_on() {
 /// However few there are: it works, or says that there are too few and is gone.
 #[test]
 fn any_number_of_descriptors_is_enough_or_said_to_be_too_few() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let mut enough = 0;
     for descriptors in 4..=24 {
         let port = free_port().to_string();
@@ -187,9 +177,7 @@ fn hold_connections(port: u16, clients: &mut Vec<TcpStream>, how_many: usize) {
 /// Clients that ask nothing and go nowhere must not take the descriptors that restarts, probes, hooks and the report need.
 #[test]
 fn clients_that_hold_connections_leave_descriptors_for_everything_else() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let (dir, port) = (Dir::new(), free_port());
     let launch = Launch::new(["run", "-c", &config(&dir, port)]);
     let mut running = faults::launch(&[Fault::Descriptors(48)], launch).start();
@@ -215,12 +203,10 @@ fn clients_that_hold_connections_leave_descriptors_for_everything_else() {
 #[test]
 fn a_soft_limit_of_256_descriptors_is_enough_for_150_processes_with_prefixed_output() {
     const HOW_MANY: usize = 150;
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
     if hard < 1000 {
-        return crate::support::skip("a hard limit of 1000 descriptors is needed");
+        return skip("a hard limit of 1000 descriptors is needed");
     }
     let dir = Dir::new();
     let one = |n| {
@@ -239,9 +225,7 @@ fn a_soft_limit_of_256_descriptors_is_enough_for_150_processes_with_prefixed_out
 #[test]
 fn a_log_file_at_its_limit_loses_lines_and_ends_nobody() {
     const LINES: usize = 300;
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     // In blocks of 512 bytes.
     let script = format!("ulimit -f 16; exec \"$@\" >'{}'", dir.text("log"));
@@ -273,9 +257,7 @@ fn a_log_file_at_its_limit_loses_lines_and_ends_nobody() {
 /// SIGXCPU, each second. What softstop has used says nothing of its program.
 #[test]
 fn softstops_own_processor_time_is_no_signal_to_the_program() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let words = ["on:XCPU", "exit-on:TERM:5", "say:up", "fill"];
     let mut running = Launch::child(&["--grace", "30s", "--output", "prefix"], &words).up();
     // After the start: the program, too, would get it.
@@ -300,9 +282,7 @@ fn softstops_own_processor_time_is_no_signal_to_the_program() {
 /// Only the kernel's are softstop's own.
 #[test]
 fn the_signals_of_limits_are_passed_on_when_somebody_sends_them() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let sender = "kill $_, 1 for 13, 24, 25";
     let text = format!(
@@ -329,9 +309,7 @@ fn the_signals_of_limits_are_passed_on_when_somebody_sends_them() {
 /// RLIMIT_SIGPENDING: what is sent has no room for its sender; what it means is there.
 #[test]
 fn without_room_for_pending_signals_a_stop_is_a_stop() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["on:USR1", "on:40", "exit-on:TERM:5", "say:up", "wait"];
     let mut running = Launch::child(&["--grace", "30s"], &words).through(&["prlimit", "--sigpending=0"]).up();
     running.signal(10).wait_for("USR1 received").signal(40).wait_for("40 received");

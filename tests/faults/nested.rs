@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{CHILD, Dir, Launch, SOFTSTOP, SOON};
+use crate::support::{CHILD, Dir, Launch, SOFTSTOP, SOON, namespaces};
 
 /// An abstract one is the whole machine's, and the tests may run twice at a time.
 fn address(name: &str) -> String {
@@ -13,9 +13,7 @@ fn address(name: &str) -> String {
 
 #[test]
 fn a_softstop_below_another_takes_none_of_its_settings() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let report = dir.text("report.json");
     let inner = ["--", SOFTSTOP, "--grace", "5s", "--", "perl", CHILD, "exit-on:TERM:0", "say:up", "wait"];
@@ -37,9 +35,7 @@ fn a_softstop_below_another_takes_none_of_its_settings() {
 
 #[test]
 fn settings_are_not_handed_down_and_the_users_own_variables_are() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let see = "env | grep ^SOFTSTOP_ | sort";
     let with = |launch: Launch| {
@@ -68,9 +64,7 @@ fn settings_are_not_handed_down_and_the_users_own_variables_are() {
 
 #[test]
 fn the_wrapper_hands_the_configuration_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let config =
         dir.write("named.toml", "[[process]]\nname = 'job'\nrestart = 'never'\ncommand = ['sh', '-c', 'exit 11']\n");
@@ -81,9 +75,7 @@ fn the_wrapper_hands_the_configuration_on() {
 /// By `softstop status` in a hook and in the program, with the address in a variable, by a flag and in the configuration.
 #[test]
 fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let socket = dir.text("control.sock");
     let config = |socket: &str| {
@@ -119,9 +111,7 @@ fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
 
 #[test]
 fn a_misspelt_variable_is_warned_of_with_the_nearest_name() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let ended = Launch::child(&[], &["environ:SOFTSTOP_GARCE"]).env("SOFTSTOP_GARCE", "5s").run();
     ended.expect_code(0).expect("warning: SOFTSTOP_GARCE is no variable of softstop; did you mean SOFTSTOP_GRACE?");
     ended.expect("SOFTSTOP_GARCE=5s");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::faults::{self, Fault};
 use crate::support::proof::Proof;
-use crate::support::{Dir, Ended, Launch};
+use crate::support::{Dir, Ended, Launch, at_once};
 
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -37,9 +37,7 @@ fn lost(ended: &Ended) -> Vec<u64> {
 
 #[test]
 fn a_full_disk_as_output_loses_lines_and_says_how_many() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let full = [Fault::Stdout("/dev/full".into())];
     for output in ["prefix", "json"] {
         let words = ["say:1", "sleep:50", "say:2", "sleep:50", "say:3", "exit-on:TERM:5", "UP", "wait"];
@@ -54,9 +52,7 @@ fn a_full_disk_as_output_loses_lines_and_says_how_many() {
 /// Whoever writes without end into a full disk: two lines about it, not one for each line lost.
 #[test]
 fn a_flood_into_a_full_disk_is_no_flood_of_warnings() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let full = [Fault::Stdout("/dev/full".into())];
     let ended = stopped(&full, &["--output", "prefix"], &["UP", "fill"], false);
     ended.expect_code(143);
@@ -66,9 +62,7 @@ fn a_flood_into_a_full_disk_is_no_flood_of_warnings() {
 
 #[test]
 fn a_log_that_cannot_be_written_changes_nothing() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     for fault in [Fault::Stderr("/dev/full".into()), Fault::StderrGone] {
         let dir = Dir::new();
         let report = dir.text("report.json");
@@ -88,9 +82,7 @@ fn a_log_that_cannot_be_written_changes_nothing() {
 
 #[test]
 fn a_reader_that_has_gone_is_told_of_once_and_ends_nobody() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     for output in ["prefix", "json"] {
         let words = ["say:1", "sleep:50", "say:2", "sleep:50", "say:3", "exit-on:TERM:5", "UP", "wait"];
         let ended = stopped(&[Fault::StdoutGone], &["--output", output], &words, false);
@@ -108,9 +100,7 @@ fn a_reader_that_has_gone_is_told_of_once_and_ends_nobody() {
 
 #[test]
 fn a_report_and_a_termination_message_that_cannot_be_written_are_one_line_each() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     nix::unistd::mkfifo(dir.path("fifo").as_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let disk = dir.path("disk");
@@ -139,9 +129,7 @@ fn a_report_and_a_termination_message_that_cannot_be_written_are_one_line_each()
 /// Full before softstop was started and never read: neither the start, nor the run, nor the stop waits for it.
 #[test]
 fn pipes_that_are_full_from_the_first_moment_delay_nothing() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let cases: [(&[&str], i32); 4] = [
         // Without a word: with `inherit` its own would wait for a reader.
         (&["journal-on:TERM:/dev/null:x", "UP", "wait"], 0),
@@ -150,7 +138,7 @@ fn pipes_that_are_full_from_the_first_moment_delay_nothing() {
         (&["session", "UP", "fill", "end", "UP", "wait"], 143),
     ];
     // They wait most of the time: the outputs are tried at once.
-    crate::support::at_once(["inherit", "prefix", "json"], |output| {
+    at_once(["inherit", "prefix", "json"], |output| {
         for (words, code) in cases {
             let dir = Dir::new();
             let report = dir.text("report.json");
@@ -168,9 +156,7 @@ fn pipes_that_are_full_from_the_first_moment_delay_nothing() {
 /// A report or termination message that goes into the full pipe is given up, not waited for.
 #[test]
 fn a_report_into_a_full_pipe_is_not_waited_for() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let flags = ["--output", "prefix", "--report", "/dev/stdout", "--termination-log", "/dev/stderr"];
     stopped(&[Fault::Stuffed], &flags, &["exit-on:TERM:5", "UP", "fill"], true).expect_code(5);
 }

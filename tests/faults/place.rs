@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::faults::{self, Fault};
 use crate::support::http::{free_port, status_of};
 use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch};
+use crate::support::{CHILD, Dir, Launch, Proc, at_once, skip};
 
 const GRACE: Duration = Duration::from_secs(3);
 /// For the whole job, far more than it takes: on a busy machine one perl alone may take a second to come up.
@@ -69,20 +69,16 @@ exec = {post_stop}
 /// All the faults of the list, each under the proofs.
 #[test]
 fn whatever_leaves_the_whole_job_possible_changes_nothing_of_it() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     whole_job(&[]);
     for some in Fault::harmless_as_pid1(faults::user()).chunks(4) {
-        crate::support::at_once(some, |faults| whole_job(faults));
+        at_once(some, |faults| whole_job(faults));
     }
 }
 
 #[test]
 fn without_dev_there_is_nothing_to_complain_of() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     whole_job(&[Fault::Empty("/dev")]);
     whole_job(&[Fault::Empty("/dev"), Fault::Empty("/tmp"), Fault::ReadOnly]);
     // Its own standard descriptors closed as well, which std would open from /dev/null, or abort.
@@ -95,12 +91,10 @@ fn without_dev_there_is_nothing_to_complain_of() {
 /// `/tmp` is hidden in many of these tests, and a stranger's clone may lie there; wherever this one lies, it is hidden here.
 #[test]
 fn a_clone_below_the_directory_that_a_test_hides_stays() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_str().unwrap();
     if above == "/" {
-        return crate::support::skip("the clone is in the root directory, which cannot be hidden");
+        return skip("the clone is in the root directory, which cannot be hidden");
     }
     let list = Launch::new(["--", "ls", above]);
     let ended = faults::launch(&[Fault::Empty(above)], list).run();
@@ -111,9 +105,7 @@ fn a_clone_below_the_directory_that_a_test_hides_stays() {
 /// `FROM scratch`: nothing but softstop and a program, as root and as a user without a name.
 #[test]
 fn an_image_from_scratch_is_enough() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     faults::scratch(&dir.path(""));
     for who in [vec![], vec![Fault::User(faults::user())], vec![Fault::NoCapabilities]] {
@@ -151,14 +143,12 @@ const LEFT_OVERS: &[&str] = &[
 /// docs/containers.md, "When /proc is missing".
 #[test]
 fn without_proc_a_pid_1_does_what_the_page_says() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let report = dir.text("report.json");
     let flags = ["--grace", "3s", "--forward", "caught", "--output", "prefix", "--report", &report];
     let mut running = faults::launch(&[Fault::Empty("/proc")], Launch::child(&flags, LEFT_OVERS)).up();
-    running.wait_until("no zombie", |r| !r.processes().iter().any(crate::support::Proc::is_zombie));
+    running.wait_until("no zombie", |r| !r.processes().iter().any(Proc::is_zombie));
     running.signal(libc::SIGUSR1).wait_for("USR1 received");
     let ended = Proof::begin(&mut running).blind().stop(running, GRACE);
     ended.expect_code(7).expect("TERM handled");
@@ -174,9 +164,7 @@ fn without_proc_a_pid_1_does_what_the_page_says() {
 
 #[test]
 fn without_proc_and_not_pid_1_what_daemonised_is_left_behind_and_said() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let launch = Launch::child(&["--grace", "2s"], LEFT_OVERS).not_pid1();
     let mut running = faults::launch(&[Fault::Empty("/proc")], launch).up();
     let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, Duration::from_secs(2));
@@ -188,9 +176,7 @@ fn without_proc_and_not_pid_1_what_daemonised_is_left_behind_and_said() {
 /// Set-uid programs apart (`faults/kernel.rs`), a user sees its own processes, so all of the job is done.
 #[test]
 fn hidepid_hides_nothing_that_is_ours() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     for pid1 in [true, false] {
         for options in ["hidepid=2", "hidepid=2,subset=pid"] {
             let mut launch = Launch::child(&["--grace", "3s"], LEFT_OVERS);

@@ -10,7 +10,7 @@ use crate::support::account::{REPORT, forced, line, stopped};
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::fuse::with_hanging_file_system;
 use crate::support::tracer::Tracer;
-use crate::support::{Dir, Ended, Launch, ROOM, Running, SOON, account, processes};
+use crate::support::{Dir, Ended, Launch, ROOM, Running, SOON, account, processes, namespaces, CHILD};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -41,11 +41,9 @@ fn ended(running: Running, dir: &Dir) -> (Ended, serde_json::Value) {
 
 #[test]
 fn whoever_is_stopped_is_woken_to_act_wherever_it_is() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
-    let hook = format!("exec = [\"perl\", {:?}, \"stop-self\"]\ntimeout = \"400ms\"", crate::support::CHILD);
+    let hook = format!("exec = [\"perl\", {:?}, \"stop-self\"]\ntimeout = \"400ms\"", CHILD);
     let stuck = "\"exit-on:TERM:0\", \"stop-self\", \"wait\"";
     let config = format!(
         "grace = \"8s\"\nreport = {:?}\n\
@@ -55,7 +53,7 @@ fn whoever_is_stopped_is_woken_to_act_wherever_it_is() {
          [[drain]]\nname = \"flush\"\n{hook}\n\
          [[post_stop]]\nname = \"ship\"\n{hook}\n",
         dir.text(REPORT),
-        crate::support::CHILD
+        CHILD
     );
     let mut running = dir.launch(&config).start();
     running.wait_until("main, a member of its group and a daemon are stopped", |r| {
@@ -74,9 +72,7 @@ fn whoever_is_stopped_is_woken_to_act_wherever_it_is() {
 
 #[test]
 fn who_stops_itself_again_and_again_ends_when_told_or_at_its_share() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let cases: [(&[&str], i32, &[&str]); 3] = [
         (&[], 143, &[]),
         (&["exit-on:TERM:5"], 5, &[]),
@@ -103,9 +99,7 @@ fn who_stops_itself_again_and_again_ends_when_told_or_at_its_share() {
 /// As PID 1: what softstop promises is done in time; the kernel ends the container when it can end the process.
 #[test]
 fn a_process_in_uninterruptible_sleep_is_named_and_costs_no_more_than_the_grace() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let mut running = up(&dir, true, &["exit-on:TERM:3", "say:up", &format!("open:{}", hung.file()), "wait"]);
@@ -186,9 +180,7 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
 
 #[test]
 fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let config = format!(
@@ -198,7 +190,7 @@ fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
              [[post_stop]]\nname = \"ship\"\nexec = [\"echo\", \"shipped\"]\n",
             dir.text(REPORT),
             hung.file(),
-            child = crate::support::CHILD
+            child = CHILD
         );
         let mut running = dir.launch(&config).up();
         if !account::is_out(&mut running, &dir, GRACE) {
@@ -216,9 +208,7 @@ fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
 /// What it depends on is told to stop all the same, and has its time.
 #[test]
 fn a_process_that_cannot_be_ended_does_not_keep_the_next_from_its_signal() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let config = format!(
@@ -228,7 +218,7 @@ fn a_process_that_cannot_be_ended_does_not_keep_the_next_from_its_signal() {
              command = [\"perl\", {child:?}, \"say:up\", \"ignore:TERM\", \"open:{}\"]\n",
             dir.text(REPORT),
             hung.file(),
-            child = crate::support::CHILD
+            child = CHILD
         );
         let mut running = dir.launch(&config).start();
         running.wait_for_count("up", 2).wait_until("it hangs", |_| hung.asked() > 0);
@@ -245,9 +235,7 @@ fn a_process_that_cannot_be_ended_does_not_keep_the_next_from_its_signal() {
 
 #[test]
 fn what_version_1s_freezer_holds_is_named_and_costs_no_more_than_the_grace() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Some(freezer) = Cgroup::new(Kind::Freezer) else { return };
     let dir = Dir::new();
     let mut running = up(&dir, true, &["session", "exit-on:TERM:0", "wait", "end", "exit-on:TERM:3", "say:up", "wait"]);
@@ -273,9 +261,7 @@ fn what_version_1s_freezer_holds_is_named_and_costs_no_more_than_the_grace() {
 /// Version 2 lets SIGKILL through, and a SIGTERM that nobody catches.
 #[test]
 fn what_version_2_has_frozen_is_killed() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for (words, code) in [(&["say:up", "wait"][..], 143), (&["exit-on:TERM:3", "say:up", "wait"], 137)] {
         let Some(freezer) = Cgroup::new(Kind::Freeze) else { return };
         let dir = Dir::new();
@@ -292,9 +278,7 @@ fn what_version_2_has_frozen_is_killed() {
 
 #[test]
 fn a_debugger_that_passes_signals_on_changes_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for (words, code) in [(&["exit-on:TERM:3", "say:up", "wait"][..], 3), (&["say:up", "wait"], 143)] {
         let dir = Dir::new();
         let mut running = up(&dir, true, words);
@@ -315,9 +299,7 @@ fn a_debugger_that_passes_signals_on_changes_nothing() {
 /// At a breakpoint it gets no signal but SIGKILL, and is a zombie then until the debugger has waited for it (corner R5).
 #[test]
 fn what_a_debugger_holds_is_named_and_costs_no_more_than_the_grace() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for pid1 in [true, false] {
         let dir = Dir::new();
         let mut running = up(&dir, pid1, &["exit-on:TERM:3", "say:up", "wait"]);
@@ -343,9 +325,7 @@ fn what_a_debugger_holds_is_named_and_costs_no_more_than_the_grace() {
 /// It has ended as it was told to, and only the debugger knows.
 #[test]
 fn an_end_that_a_debugger_keeps_to_itself_is_no_end() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let mut running = up(&dir, true, &["exit-on:TERM:3", "say:up", "wait"]);
     let Some(debugger) = Tracer::attach(main_of(&running)) else { return };

@@ -13,9 +13,7 @@ use crate::support::{Dir, skip};
 
 #[test]
 fn the_example_image_runs_read_only_as_a_numeric_user_and_drains() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     for runtime in ["scratch", busybox_image()] {
         let image = example_image(runtime);
         let options = ["--read-only", "--env", "SOFTSTOP_DRAIN_SLEEP=1s"];
@@ -33,9 +31,7 @@ fn the_example_image_runs_read_only_as_a_numeric_user_and_drains() {
 
 #[test]
 fn in_scratch_localhost_resolves_and_missing_programs_are_127() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let image = scratch_image();
     let missing = Container::run(&[], image, &["--", "/no/such/program"]);
     assert_eq!(missing.wait(), 127, "{}", missing.logs());
@@ -53,9 +49,7 @@ fn in_scratch_localhost_resolves_and_missing_programs_are_127() {
 /// numeric user: orders reach the container that they are for, and root of the other one is nobody here.
 #[test]
 fn orders_by_podman_exec_reach_their_own_container() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let image = scratch_image();
     let options = ["--read-only", "--user", "10001:10001", "--env", "SOFTSTOP_DRAIN_SLEEP=300ms"];
     let one = Container::run(&options, image, &["--", "/web"]);
@@ -85,9 +79,7 @@ fn orders_by_podman_exec_reach_their_own_container() {
 /// Nothing of it can be written, and it may make no namespace.
 #[test]
 fn an_image_drills_itself_without_root_and_without_a_place_to_write() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let options =
         ["--read-only", "--read-only-tmpfs=false", "--user", "10001:10001", "--cap-drop", "all", "--network", "none"];
     let drill = ["drill", "--wrapper", "--load", "http://127.0.0.1:8080/", "--lag", "500ms"];
@@ -102,9 +94,7 @@ fn an_image_drills_itself_without_root_and_without_a_place_to_write() {
 
 #[test]
 fn an_images_stop_signal_is_the_stop_request() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     // SIGQUIT is one of those that ask for a stop by default, a real-time signal has to be named.
     for (signal, variables) in [("SIGRTMIN+3", "SOFTSTOP_STOP_ON=SIGRTMIN+3 "), ("SIGQUIT", "")] {
         let image = wrapper_image(
@@ -123,9 +113,7 @@ fn an_images_stop_signal_is_the_stop_request() {
 
 #[test]
 fn a_pause_during_the_stop_costs_its_own_length_at_most() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let image = wrapper_image("pause", "ENV SOFTSTOP_GRACE=20s\n");
     // Long enough for podman to pause it meanwhile, which takes seconds on a busy machine.
     let script = "trap 'echo told to stop; sleep 8; exit 3' TERM; echo up; while :; do sleep 1 & wait $!; done";
@@ -143,9 +131,7 @@ fn a_pause_during_the_stop_costs_its_own_length_at_most() {
 /// A kubelet mounts one file at /dev/termination-log and shows what is in it as the container's message.
 #[test]
 fn a_mounted_termination_log_has_the_message() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let dir = Dir::new();
     let file = dir.write("termination-log", &"what an earlier container left here\n".repeat(1000));
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
@@ -171,9 +157,7 @@ fn a_mounted_termination_log_has_the_message() {
 
 #[test]
 fn daemons_and_exec_sessions_do_not_outlive_the_grace() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let image = wrapper_image("daemons", "ENV SOFTSTOP_GRACE=3s\n");
     let script = "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & trap 'exit 5' TERM; echo up; while :; do sleep 1 & wait $!; done";
     let container = Container::run(&[], &image, &["sh", "-c", script]);
@@ -312,9 +296,7 @@ impl Load {
 
 #[test]
 fn nginx_under_load_is_stopped_without_a_failed_request() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     if find("nginx").is_none() {
         return skip("nginx is not installed");
     }
@@ -369,9 +351,7 @@ fn nginx_under_load_is_stopped_without_a_failed_request() {
 /// podman mounts the file it is given as /run/podman-init, and that is what softstop is called by.
 #[test]
 fn as_podmans_init_it_says_nothing_and_with_a_setting_it_drains() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let (softstop, _) = static_binaries();
     let path = softstop.to_str().unwrap();
     let script = "tr '\\0' ' ' </proc/1/cmdline; trap 'echo told; exit 7' TERM; echo; echo up; while :; do sleep 1 & wait $!; done";

@@ -173,9 +173,7 @@ const DAEMON: &str = "busybox setsid sh -c 'trap \"echo daemon told; exit\" TERM
 /// It reaps and it stops. Then the kernel panics, as it does whichever first program exits: softstop is for containers.
 #[test]
 fn as_the_machines_init_without_proc_it_stops_and_then_the_kernel_panics() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let mut machine = machine_of("6.1", CONSOLE);
     machine.wait_for("console: started").type_line("export PATH=/bin").type_line(DAEMON).wait_for("daemon up\n");
     machine.type_line("for i in 1 2 3 4 5; do (busybox sleep 0 &); done; kill -TERM 1").off(Duration::from_secs(60));
@@ -197,9 +195,7 @@ fn as_the_machines_init_without_proc_it_stops_and_then_the_kernel_panics() {
 /// it off.
 #[test]
 fn as_the_machines_init_with_proc_it_reaps_and_stops_and_a_post_stop_turns_it_off() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let steps = r#"
 [[init]]
 name = "mount /proc"

@@ -6,10 +6,11 @@
     reason = "tests run containers and machines, and fail by panicking"
 )]
 
-#[path = "../podman/mod.rs"]
-mod podman;
+#[macro_use]
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../podman/mod.rs"]
+mod podman;
 #[path = "../vm/mod.rs"]
 mod vm;
 

@@ -34,9 +34,7 @@ fn the_debian_package_comes_whole_and_goes_whole() {
     if find("dpkg-deb").is_none() {
         return skip("dpkg-deb is not installed");
     }
-    if !may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::without_spaces();
     let folder = dir.text("files");
     std::fs::create_dir_all(format!("{folder}/man")).unwrap();
@@ -84,9 +82,7 @@ fn the_debian_package_comes_whole_and_goes_whole() {
 
 #[test]
 fn the_image_with_nothing_but_softstop_puts_it_before_another_images_program() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let image = "localhost/softstop-test-alone";
     done(script("image").args([image, static_binaries().0.to_str().unwrap()]));
 

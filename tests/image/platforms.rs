@@ -36,9 +36,7 @@ fn healthcheck_image() -> String {
 
 #[test]
 fn a_grace_below_the_stop_timeout_ends_with_an_account() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let image = wrapper_image("grace", "ENV SOFTSTOP_GRACE=2s\n");
     let container = Container::run(&["--stop-timeout", "60"], &image, &["sh", "-c", &shell("")]);
     container.wait_until("it is up", || container.said("up"));
@@ -51,9 +49,7 @@ fn a_grace_below_the_stop_timeout_ends_with_an_account() {
 /// softstop cannot know what the runtime was told: this is what the page warns of.
 #[test]
 fn a_grace_above_the_stop_timeout_is_cut_without_a_word() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let image = wrapper_image("no-grace", "ENV SOFTSTOP_GRACE=60s\n");
     let container = Container::run(&["--stop-timeout", "4"], &image, &["sh", "-c", &shell("")]);
     container.wait_until("it is up", || container.said("up"));
@@ -66,9 +62,7 @@ fn a_grace_above_the_stop_timeout_is_cut_without_a_word() {
 
 #[test]
 fn a_healthcheck_needs_no_port_shell_or_curl() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     // There is no systemd here whose timers would run it: it is run by hand.
     let options = ["--read-only", "--user", "10001:10001", "--health-interval", "disable"];
     let container = Container::run(&options, &healthcheck_image(), &[]);
@@ -87,9 +81,7 @@ fn a_healthcheck_needs_no_port_shell_or_curl() {
 /// `docker run --init`, `init: true` in Compose, `initProcessEnabled` in ECS.
 #[test]
 fn an_init_outside_of_softstop_changes_nothing() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let options = ["--init", "--health-interval", "disable"];
     let container = Container::run(&options, &healthcheck_image(), &[]);
     container.wait_until("it is ready", || {
@@ -104,9 +96,7 @@ fn an_init_outside_of_softstop_changes_nothing() {
 /// What podman does for a program called /sbin/init, and systemd-nspawn with `--boot`: SIGRTMIN+3.
 #[test]
 fn the_stop_signal_of_systemd_mode_is_a_stop_request() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let image = wrapper_image("systemd", "ENV SOFTSTOP_STOP_ON=SIGTERM,SIGRTMIN+3 SOFTSTOP_STOP_SIGNAL=SIGTERM\n");
     let container = Container::run(&["--stop-signal", "SIGRTMIN+3"], &image, &["sh", "-c", &shell("exit 0")]);
     container.wait_until("it is up", || container.said("up"));

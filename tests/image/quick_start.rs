@@ -51,9 +51,7 @@ const MARK: &str = "\n@ typed: ";
 
 #[test]
 fn who_follows_the_quick_start_word_by_word_has_what_it_shows() {
-    if !able() {
-        return;
-    }
+    needs!(able());
     let (bin, folder) = (Dir::new(), Dir::new());
     bin.script("docker", &DOCKER.replace("BASE", busybox_image()));
     std::os::unix::fs::symlink(SOFTSTOP, bin.path("softstop")).unwrap();

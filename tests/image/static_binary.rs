@@ -184,9 +184,7 @@ fn launch(args: &[&str], etc: &str, traps: Option<&str>) -> Launch {
 
 #[test]
 fn with_systemd_in_nsswitch_a_static_softstop_starts_its_users_and_finds_its_hosts() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let Some(traps) = traps(&dir) else { return };
     std::fs::create_dir(dir.path("etc")).unwrap();
@@ -311,9 +309,7 @@ const TRIES: usize = 10;
 #[test]
 fn from_sigterm_to_the_exit_a_wrapper_takes_no_more_system_calls_and_pages_than_is_written_down() {
     let (softstop, _) = static_binaries();
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let calls = dir.text("calls");
     // As PID 1, as it is in an image. A pod has a termination log, which is written.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Dir, Launch, processes};
+use crate::support::{Dir, Launch, processes, namespaces, faults, CHILD, ROOM, SOON, account, fuse, http, skip};
 
 fn run(dir: &Dir, config: &str) -> Launch {
     dir.launch(config).not_pid1()
@@ -35,8 +35,8 @@ fn a_late_softstop_leaves_nothing_behind() {
     // Not a wait for a condition: the time itself is the condition.
     std::thread::sleep(Duration::from_millis(3100));
     running.signal(libc::SIGCONT);
-    running.wait(crate::support::SOON).expect_code(137);
-    let limit = std::time::Instant::now() + crate::support::SOON;
+    running.wait(SOON).expect_code(137);
+    let limit = std::time::Instant::now() + SOON;
     while !processes::with_environment(&mark).is_empty() {
         assert!(std::time::Instant::now() < limit, "left behind");
     }
@@ -45,9 +45,7 @@ fn a_late_softstop_leaves_nothing_behind() {
 /// Children that die as fast as they can be forked keep the reaper busy; the deadline comes all the same.
 #[test]
 fn a_storm_of_dying_children_delays_no_deadline() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let flood = "trap '' TERM; for i in 1 2 3 4; do (while :; do (true & true &); done) & done; echo up; \
                  while :; do (true &); done";
     let running = Launch::new(["--grace", "4s", "--", "sh", "-c", flood]).up();
@@ -60,9 +58,7 @@ fn a_storm_of_dying_children_delays_no_deadline() {
 /// S14: whoever is inside the container cannot end or freeze its init, root included.
 #[test]
 fn sigkill_and_sigstop_from_inside_do_not_reach_pid_1() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let script = "kill -KILL 1; kill -STOP 1; trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done";
     let running = Launch::new(["--grace", "30s", "--", "sh", "-c", script]).up();
     let state = processes::look(running.pid()).unwrap().state;
@@ -83,14 +79,14 @@ fn the_signals_of_faults_are_left_to_the_kernel() {
         let mut running = Launch::child(&["--grace", "3s"], &words).not_pid1().through(&through).up();
         let mark = running.mark();
         running.signal(number);
-        let limit = std::time::Instant::now() + crate::support::SOON;
+        let limit = std::time::Instant::now() + SOON;
         while running.code().is_none() {
             assert!(std::time::Instant::now() < limit, "{name} has not ended softstop");
             std::thread::sleep(Duration::from_millis(1));
         }
         // What a softstop that is not PID 1 leaves behind then is the test's to end.
         processes::with_environment(&mark).iter().for_each(|p| processes::send(p.pid, libc::SIGKILL));
-        let ended = running.wait(crate::support::SOON);
+        let ended = running.wait(SOON);
         assert_eq!(ended.code, 128 + number, "{name}: {}", ended.all());
         assert_eq!(dir.lines("journal"), [""; 0], "{name} was passed on");
     }
@@ -99,9 +95,7 @@ fn the_signals_of_faults_are_left_to_the_kernel() {
 /// S18: Go's runtime sends SIGURG to its own threads without end, and never means anybody else.
 #[test]
 fn sigurg_is_dropped_and_sigwinch_passed_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["on:URG", "on:WINCH", "exit-on:TERM:0", "say:up", "wait"];
     let mut running = Launch::child(&["--grace", "30s"], &words).up();
     running.signal(libc::SIGURG).signal(libc::SIGWINCH).wait_for("WINCH received");
@@ -127,7 +121,7 @@ fn a_stop_while_everything_is_down_ends_at_once() {
 fn a_core_dump_is_told() {
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
     if pattern.trim().is_empty() || pattern.starts_with('|') {
-        return crate::support::skip("core files go elsewhere here (kernel.core_pattern)");
+        return skip("core files go elsewhere here (kernel.core_pattern)");
     }
     let dir = Dir::new();
     let report = dir.text("report.json");
@@ -171,16 +165,14 @@ fn threads(dir: &Dir) -> Option<String> {
     if built.is_ok_and(|s| s.success()) {
         return Some(program);
     }
-    crate::support::skip("no C compiler");
+    skip("no C compiler");
     None
 }
 
 /// R6: /proc shows Z for a process whose first thread has ended while others work on.
 #[test]
 fn a_process_without_its_first_thread_has_not_ended() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let Some(program) = threads(&dir) else { return };
     // As main, as a member of its group, and as a daemon: each is told, and can finish.
@@ -197,9 +189,7 @@ fn a_process_without_its_first_thread_has_not_ended() {
 /// R7: another program, the same process.
 #[test]
 fn an_exec_by_another_thread_changes_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let Some(program) = threads(&dir) else { return };
     let script = "trap 'exit 8' TERM; echo up; while :; do sleep 0.05; done";
@@ -210,15 +200,13 @@ fn an_exec_by_another_thread_changes_nothing() {
 /// R9: an init of a PID namespace inside ours, which SIGTERM cannot end as it does not catch it; its SIGKILL ends all it has.
 #[test]
 fn a_pid_namespace_inside_ends_with_its_init() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let inner = "setsid sleep 1000 & sleep 1000 & echo up; wait";
     let nested = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "sh", "-c", inner];
     let running = Launch::new(["--grace", "3s", "--"].iter().chain(&nested).copied()).up();
     let mark = running.mark();
     let (ended, _) = running.stop_within(Duration::from_secs(3));
-    crate::support::account::nothing_left(&mark);
+    account::nothing_left(&mark);
     ended.expect("stopped in");
 }
 
@@ -227,24 +215,22 @@ fn a_pid_namespace_inside_ends_with_its_init() {
 /// X5: without /proc the last SIGKILL goes to everybody by kill(-1), which must not wait for one that cannot die.
 #[test]
 fn killing_everybody_does_not_wait_for_who_hangs() {
-    if !crate::support::faults::possible() {
-        return;
-    }
-    crate::support::fuse::with_hanging_file_system(|hung| {
+    needs!(faults::possible());
+    fuse::with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let report = dir.text("report.json");
         let open = format!("open:{}", hung.file());
         let words = ["session", &open, "wait", "end", "ignore:TERM", "say:up", "wait"];
         let launch = Launch::child(&["--grace", "3s", "--report", &report], &words);
         let mut running =
-            crate::support::faults::launch(&[crate::support::faults::Fault::Empty("/proc")], launch).start();
+            faults::launch(&[faults::Fault::Empty("/proc")], launch).start();
         running.wait_for("up").wait_until("it hangs", |_| hung.asked() > 0);
         let (asked, before) = (std::time::Instant::now(), running.delayed());
         running.term().wait_for("stopped in").wait_until("the report", |_| dir.read("report.json").ends_with("}\n"));
         let (took, delayed) = (asked.elapsed(), running.delayed_since(before));
-        assert!(took <= Duration::from_secs(3) + crate::support::ROOM + delayed, "{took:?}:\n{}", running.printed());
+        assert!(took <= Duration::from_secs(3) + ROOM + delayed, "{took:?}:\n{}", running.printed());
         hung.release();
-        running.wait(crate::support::SOON).expect_code(137);
+        running.wait(SOON).expect_code(137);
     });
 }
 
@@ -252,29 +238,27 @@ fn killing_everybody_does_not_wait_for_who_hangs() {
 #[test]
 fn probes_are_answered_until_the_end() {
     let dir = Dir::new();
-    let port = crate::support::http::free_port();
+    let port = http::free_port();
     let config = format!(
         "grace = \"30s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"a\"\n\
          command = [\"perl\", {:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
          [[post_stop]]\nname = \"last\"\nexec = [\"sh\", \"-c\", \"echo last words; until [ -e '{}' ]; do sleep 0.02; done\"]\n",
-        crate::support::CHILD,
+        CHILD,
         dir.text("go"),
     );
     let mut running = run(&dir, &config).up();
     running.term().wait_for("last words");
-    assert_eq!(crate::support::http::status_of(port, "/readyz"), Some(503));
-    assert_eq!(crate::support::http::status_of(port, "/livez"), Some(200));
-    assert_eq!(crate::support::http::status_json(port)["processes"][0]["state"], "Terminated");
+    assert_eq!(http::status_of(port, "/readyz"), Some(503));
+    assert_eq!(http::status_of(port, "/livez"), Some(200));
+    assert_eq!(http::status_json(port)["processes"][0]["state"], "Terminated");
     dir.write("go", "");
-    running.wait(crate::support::SOON).expect_code(0);
+    running.wait(SOON).expect_code(0);
 }
 
 /// V7: rootless. With root mapped, and with nobody mapped at all, so that every id is the overflow one.
 #[test]
 fn in_a_user_namespace_the_whole_stop_works() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["session", "exit-on:TERM:0:100", "wait", "end", "orphans:3", "exit-on:TERM:7", "say:up", "wait"];
     for namespace in [&["unshare", "--user", "--map-root-user"][..], &["unshare", "--user"]] {
         let running = Launch::child(&["--grace", "30s"], &words).through(namespace).up();

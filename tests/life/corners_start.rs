@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::faults::{Fault, NEWER};
-use crate::support::{CHILD, Dir, Launch, SOFTSTOP, processes};
+use crate::support::{CHILD, Dir, Launch, SOFTSTOP, processes, namespaces, root, faults, skip};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -15,7 +15,7 @@ fn traced(dir: &Dir, command: &[&str]) -> Option<Vec<(String, String)>> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", &file, SOFTSTOP]).args(command).env("PATH", "/usr/bin:/bin");
     let Ok(status) = strace.stdout(Stdio::null()).stderr(Stdio::null()).status() else {
-        crate::support::skip("no strace");
+        skip("no strace");
         return None;
     };
     assert!(status.code().is_some(), "{status}");
@@ -81,9 +81,7 @@ fn handles(call: &str) -> bool {
 /// group, never a session.
 #[test]
 fn the_child_stays_in_the_session_that_softstop_was_started_in() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let session = |pid: i32| nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid))).unwrap();
     for pid1 in [true, false] {
         let words = ["on:HUP", "on:CONT", "exit-on:TERM:0", "say:up", "wait"];
@@ -98,9 +96,7 @@ fn the_child_stays_in_the_session_that_softstop_was_started_in() {
 /// Q6: held by softstop as well, a pipe or socket that the program closes would stay open for whoever is at its other end.
 #[test]
 fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let through = ["sh", "-c", "exec \"$@\" 7</dev/zero", "sh"];
     let holds = |pid: i32| std::fs::read_link(format!("/proc/{pid}/fd/7")).is_ok_and(|to| to.ends_with("zero"));
     let words = ["exit-on:TERM:0", "say:up", "wait"];
@@ -122,9 +118,7 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
 /// Q8: the wrapper's program reads what softstop was given; with several nobody could say who reads.
 #[test]
 fn standard_input_is_the_wrapped_programs_and_nobodys_under_run() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let typed = |launch: Launch| launch.through(&["sh", "-c", "exec \"$@\" <<-end\ntyped\nend\n", "sh"]).run();
     typed(Launch::new(["--", "cat"])).expect_code(0).expect("typed");
     let dir = Dir::new();
@@ -137,9 +131,7 @@ fn standard_input_is_the_wrapped_programs_and_nobodys_under_run() {
 /// Q7, Q15: what softstop does not touch comes through as it was launched, every limit that the kernel shows among it.
 #[test]
 fn umask_limits_priority_and_other_variables_are_as_launched() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let look = "umask; nice; cat /proc/self/oom_score_adj; echo $NOTIFY_SOCKET $WATCHDOG_PID; \
                 cat /proc/self/limits; grep Cpus_allowed: /proc/self/status; ionice";
     let launcher = format!(
@@ -160,9 +152,7 @@ fn umask_limits_priority_and_other_variables_are_as_launched() {
 /// softstop raises its own limits, of descriptors and of the stack. Whatever it starts gets what it was started with.
 #[test]
 fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let look = |name: &str| format!("[\"sh\", \"-c\", \"echo $(ulimit -Sn) $(ulimit -Ss) >'{}'\"]", dir.text(name));
     let text = format!(
@@ -198,9 +188,7 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
 /// As many as the kernel allows, with neither close_range nor /proc to tell which are open.
 #[test]
 fn a_very_large_limit_of_descriptors_costs_nothing() {
-    if !crate::support::faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     // As large as the machine has it: a container's root may not raise its own.
     let largest = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
     let largest = format!("--nofile=1024:{}", largest.trim());
@@ -212,7 +200,7 @@ fn a_very_large_limit_of_descriptors_costs_nothing() {
         let report = dir.text("report.json");
         let launch =
             Launch::child(&["--grace", "30s", "--report", &report], &["say:up", "exit:5"]).through(&["prlimit", &most]);
-        let ended = crate::support::faults::launch(faults, launch).run();
+        let ended = faults::launch(faults, launch).run();
         ended.expect_code(5).expect("up");
         let report: serde_json::Value = serde_json::from_str(&dir.read("report.json")).unwrap();
         assert_eq!(report["exit_code"], 5);
@@ -228,12 +216,7 @@ fn a_very_large_limit_of_descriptors_costs_nothing() {
 /// Q11: HOME, USER and LOGNAME are those of the user that the process becomes.
 #[test]
 fn a_user_gets_its_own_name_and_home() {
-    if !crate::support::namespaces() {
-        return;
-    }
-    if !crate::support::root("changing the user") {
-        return;
-    }
+    needs!(namespaces(), root("changing the user"));
     let dir = Dir::new();
     for (user, said) in [("daemon", "1 daemon daemon /usr/sbin"), ("54321", "54321 - - /")] {
         let text = format!(

@@ -10,7 +10,7 @@ use crate::support::client::{exec, from_here};
 use crate::support::faults::{self, PidsLimit};
 use crate::support::fuse::{Hanging, with_hanging_file_system};
 use crate::support::http::{free_port, get, status_json};
-use crate::support::{CHILD, Dir, Launch, Running, SOON, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, processes, namespaces, skip};
 
 /// Starts a configuration; `{report}` and `{child}` in it stand for the report's place and `"perl", "child.pl"`.
 fn config(dir: &Dir, text: &str) -> Launch {
@@ -26,9 +26,7 @@ fn events(report: &serde_json::Value, event: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, listener) = (Dir::new(), TcpListener::bind("127.0.0.1:0").unwrap());
     let here = listener.local_addr().unwrap();
     let program = format!(
@@ -74,9 +72,7 @@ fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
 /// nobody.
 #[test]
 fn a_process_that_hangs_in_the_kernel_is_named_with_the_functions_it_is_in() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // Who reads the functions has 20 ms; on a busy machine it may not get to run in them.
     for _ in 0..10 {
         let mut named = true;
@@ -104,7 +100,7 @@ fn names_the_functions_in_which_it_hangs(hung: &mut Hanging) -> bool {
     let named = if std::fs::read_to_string("/proc/self/stack").is_ok() {
         log.contains("web: in the kernel: request_wait_answer < ")
     } else {
-        crate::support::skip("/proc/PID/stack is not readable");
+        skip("/proc/PID/stack is not readable");
         true
     };
     hung.release();
@@ -117,9 +113,7 @@ fn names_the_functions_in_which_it_hangs(hung: &mut Hanging) -> bool {
 /// A JVM writes its thread dump upon SIGQUIT and goes on.
 #[test]
 fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let text = "grace = \"8s\"\nreport = \"{report}\"\n[[process]]\nname = \"api\"\noutput = \"prefix\"\n\
         command = [{child}, \"ignore:TERM\", \"on:QUIT\", \"say:up\", \"wait\"]\n\
@@ -142,9 +136,7 @@ fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
 /// A Go program writes its goroutines upon SIGQUIT and ends with 2: its ladder has not ended it, so that counts as forced.
 #[test]
 fn who_ends_upon_the_diagnostic_signal_was_forced() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let text = "grace = \"6s\"\nreport = \"{report}\"\n[exit_codes]\nforced = 79\n[[process]]\nname = \"api\"\n\
         command = [{child}, \"ignore:TERM\", \"exit-on:QUIT:2\", \"say:up\", \"wait\"]\n\
@@ -160,9 +152,7 @@ fn who_ends_upon_the_diagnostic_signal_was_forced() {
 
 #[test]
 fn an_oom_kill_is_told_from_any_other_sigkill() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let (dir, port) = (Dir::new(), free_port());
     let text = format!(
@@ -205,9 +195,7 @@ fn an_oom_kill_is_told_from_any_other_sigkill() {
 /// A worker below a process of softstop's: nothing else in the container would ever say so.
 #[test]
 fn an_oom_kill_of_somebody_else_is_told_as_well() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let dir = Dir::new();
     let text = "grace = \"4s\"\nreport = \"{report}\"\n[[process]]\nname = \"web\"\n\
@@ -224,9 +212,7 @@ fn an_oom_kill_of_somebody_else_is_told_as_well() {
 /// The kernel's kill of a worker is not told yet when the process above it ends, of softstop's own SIGKILL: of its ladder, and by order.
 #[test]
 fn a_process_that_softstop_kills_is_not_taken_for_the_one_that_the_kernel_has_killed() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let (dir, socket) = (Dir::new(), Dir::new());
     let socket = socket.text("socket");
@@ -249,9 +235,7 @@ fn a_process_that_softstop_kills_is_not_taken_for_the_one_that_the_kernel_has_ki
 /// The main process ends because of it: nobody has had a reason to look at the counter again.
 #[test]
 fn a_worker_that_the_kernel_kills_just_before_the_end_is_in_log_report_and_message() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let dir = Dir::new();
     let message = dir.write("message", "");
@@ -274,9 +258,7 @@ fn a_worker_that_the_kernel_kills_just_before_the_end_is_in_log_report_and_messa
 
 #[test]
 fn a_crash_loop_tells_its_last_lines_but_not_on_the_open_port() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let words = (0..20).map(|n| format!("\"say:line {n}\"")).collect::<Vec<_>>().join(", ");
     let text = format!(
@@ -295,7 +277,7 @@ fn a_crash_loop_tells_its_last_lines_but_not_on_the_open_port() {
         assert_eq!(owner.as_array().unwrap().len(), 10, "{owner:#}");
         assert_eq!((&owner[0], &owner[9]), (&"line 11".into(), &"cannot connect to db".into()), "{owner:#}");
     } else {
-        crate::support::skip("nsenter into a softstop's namespaces needs root");
+        skip("nsenter into a softstop's namespaces needs root");
     }
     for path in ["/status", "/status?pretty", "/metrics", "/readyz?verbose"] {
         let text = get(port, path).unwrap().body;
@@ -311,9 +293,7 @@ fn a_crash_loop_tells_its_last_lines_but_not_on_the_open_port() {
 /// The container ends with it: the summary is the log's last line, and `kubectl describe` has the reason.
 #[test]
 fn what_main_said_before_it_crashed_is_in_the_termination_message() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let text = format!(
         "termination_log = {:?}\n[[process]]\nname = \"web\"\nrestart = \"never\"\noutput = \"prefix\"\n\
@@ -332,9 +312,7 @@ fn what_main_said_before_it_crashed_is_in_the_termination_message() {
 
 #[test]
 fn orphans_are_counted_by_the_command_and_the_process_that_leaves_them() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let text = format!(
         "grace = \"4s\"\nreport = \"{{report}}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
@@ -360,9 +338,7 @@ fn orphans_are_counted_by_the_command_and_the_process_that_leaves_them() {
 /// The parent that does not reap is named: it is where the fault is.
 #[test]
 fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let Some(group) = PidsLimit::new() else { return };
     let (dir, port) = (Dir::new(), free_port());
     // Its children are zombies until it ends: they have told it so by then, and it waits for nobody.

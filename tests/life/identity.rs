@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Ended, Launch, SOFTSTOP, copy_program, root};
+use crate::support::{Dir, Ended, Launch, SOFTSTOP, copy_program, root, as_launched_by_hand};
 
 /// What the kernel says of whoever runs it.
 const LOOK: &str = "['cat', '/proc/self/status', '/proc/self/limits', '/proc/self/oom_score_adj']";
@@ -29,9 +29,7 @@ fn limit(said: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn a_process_has_what_its_configuration_says() {
-    if !root("to become others") {
-        return;
-    }
+    needs!(root("to become others"));
     let dir = Dir::new();
     let keys = "user = '65534:65533'\nsupplementary_groups = [4242]\numask = '027'\nnice = 7\noom_score_adj = 700\n\
                 no_new_privs = true\nrlimits = { nofile = { soft = 100, hard = 200 }, core = 0, stack = { soft = 1048576 } }\n";
@@ -56,9 +54,7 @@ fn a_process_has_what_its_configuration_says() {
 
 #[test]
 fn another_user_has_what_is_added_and_nothing_else() {
-    if !root("to become others") {
-        return;
-    }
+    needs!(root("to become others"));
     let dir = Dir::new();
     // The shell's own child shows what is handed on.
     let command = "command = ['sh', '-c', 'cat /proc/self/status; true']\nuser = '65534'\n";
@@ -79,9 +75,7 @@ fn another_user_has_what_is_added_and_nothing_else() {
 
 #[test]
 fn root_without_capabilities_has_none_and_what_it_starts_neither() {
-    if !root("to become others") {
-        return;
-    }
+    needs!(root("to become others"));
     let dir = Dir::new();
     let command = "command = ['sh', '-c', 'cat /proc/self/status; true']\n";
     let ended = run(&dir, &format!("{command}capabilities = {{ drop = ['ALL'] }}\n"));
@@ -102,7 +96,7 @@ fn root_without_capabilities_has_none_and_what_it_starts_neither() {
 #[test]
 fn who_says_nothing_has_what_softstop_was_started_with() {
     let dir = Dir::new();
-    crate::support::as_launched_by_hand();
+    as_launched_by_hand();
     let ended = run(&dir, &format!("command = {LOOK}\n"));
     ended.expect_code(0);
     let files = ["/proc/self/status", "/proc/self/limits", "/proc/self/oom_score_adj"];
@@ -119,9 +113,7 @@ fn who_says_nothing_has_what_softstop_was_started_with() {
 
 #[test]
 fn a_hook_and_a_task_have_their_own_and_a_hook_its_process_s() {
-    if !root("to become others") {
-        return;
-    }
+    needs!(root("to become others"));
     let dir = Dir::without_spaces();
     let go = dir.text("go");
     let config = format!(
@@ -142,9 +134,7 @@ fn a_hook_and_a_task_have_their_own_and_a_hook_its_process_s() {
 
 #[test]
 fn what_cannot_be_had_refuses_the_start_and_names_the_key() {
-    if !root("to become others") {
-        return;
-    }
+    needs!(root("to become others"));
     let dir = Dir::without_spaces();
     // Where the clone lies a stranger may not go.
     let softstop = dir.path("softstop");

@@ -73,9 +73,7 @@ fn what_waits_for_it_starts_when_it_says_that_it_is_ready_and_its_words_are_show
 
 #[test]
 fn debians_systemd_notify_is_heard_and_does_not_wait_for_ever() {
-    if !installed(&["systemd-notify"]) {
-        return;
-    }
+    needs!(installed(&["systemd-notify"]));
     let dir = Dir::new();
     // Its barrier is a descriptor that softstop has to close.
     let script = dir.script("db", "systemd-notify --ready --status=serving && echo heard; exec sleep 1000");

@@ -4,16 +4,14 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Dir, Launch, SOON, processes};
+use crate::support::{Dir, Launch, SOON, processes, namespaces, CHILD, http};
 
 /// Nobody needs all of it.
 const AMPLE: &[&str] = &["--grace", "30s"];
 
 #[test]
 fn exit_codes_are_passed_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // Those that mean something to somebody; tests/sys_spawn.rs has each of them.
     for code in [0, 1, 2, 64, 70, 77, 78, 125, 126, 127, 128, 137, 143, 254, 255] {
         Launch::new(["--", "sh", "-c", &format!("exit {code}")]).run().expect_code(code);
@@ -22,9 +20,7 @@ fn exit_codes_are_passed_on() {
 
 #[test]
 fn death_by_signal_n_is_exit_code_128_plus_n() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for number in [1, 2, 3, 6, 9, 10, 11, 12, 13, 14, 15, 34, 37, 64] {
         let script = format!("ulimit -c 0; kill -{number} $$; sleep 60");
         Launch::new(["--", "sh", "-c", &script]).run().expect_code(128 + number);
@@ -34,9 +30,7 @@ fn death_by_signal_n_is_exit_code_128_plus_n() {
 /// A background job ignores SIGINT and SIGQUIT, nohup SIGHUP: what the tests start must not inherit that.
 #[test]
 fn tests_in_the_background_under_nohup_and_nice_see_what_others_see() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let again = Command::new("sh")
         .args(["-c", "trap '' INT QUIT HUP; exec nice \"$@\"", "sh"])
         .arg(std::env::current_exe().unwrap())
@@ -49,9 +43,7 @@ fn tests_in_the_background_under_nohup_and_nice_see_what_others_see() {
 
 #[test]
 fn a_missing_program_is_127_and_one_line() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for program in ["no-such-program-anywhere", "/no/such/program"] {
         // A directory in PATH that may not be searched would make it 126.
         let ended = Launch::new(["--", program]).env("PATH", "/usr/bin:/bin").run();
@@ -62,9 +54,7 @@ fn a_missing_program_is_127_and_one_line() {
 
 #[test]
 fn a_program_that_cannot_be_executed_is_126_and_one_line() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let plain = dir.write("plain-file", "not a program");
     let no_interpreter = dir.program("no-interpreter", "#!/no/such/interpreter\n");
@@ -84,9 +74,7 @@ fn lines_naming(text: &str, word: &str) -> usize {
 
 #[test]
 fn a_wrong_command_line_is_64_and_starts_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let touch = ["--", "sh", "-c", "echo started"];
     let wrong: [&[&str]; 7] = [
         &["--no-such-flag"],
@@ -117,9 +105,7 @@ fn a_wrong_command_line_is_64_and_starts_nothing() {
 /// kubernetes-observed.md: a stop 4 ms after the start is real, and a PID 1 that is not ready for it runs into SIGKILL.
 #[test]
 fn a_sigterm_that_comes_first_of_all_is_held_and_honoured() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for round in 0..25 {
         let running = Launch::new(["--grace", "60s", "--", "sleep", "1000"]).start();
         // From the very first moment at which the kernel would not throw it away; later rounds a little later.
@@ -137,9 +123,7 @@ fn a_sigterm_that_comes_first_of_all_is_held_and_honoured() {
 /// A config on a slow volume must not be the time in which a SIGTERM is lost.
 #[test]
 fn signals_are_held_before_the_configuration_is_read() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let config = dir.text("config");
     // Reading this config takes until somebody writes it.
@@ -159,9 +143,7 @@ fn signals_are_held_before_the_configuration_is_read() {
 
 #[test]
 fn every_forwardable_signal_reaches_the_child() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // HUP USR1 USR2 PIPE ALRM STKFLT(no) XCPU VTALRM PROF WINCH IO PWR and all real-time signals from 34 on.
     let numbers: Vec<i32> = [1, 10, 12, 13, 14, 24, 26, 27, 28, 29, 30].into_iter().chain(34..=64).collect();
     let words: Vec<String> = numbers.iter().map(|n| format!("on:{n}")).collect();
@@ -176,9 +158,7 @@ fn every_forwardable_signal_reaches_the_child() {
 
 #[test]
 fn the_stop_signal_is_passed_on_as_it_came() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for (number, name) in [(libc::SIGTERM, "TERM"), (libc::SIGINT, "INT"), (libc::SIGQUIT, "QUIT")] {
         let word = format!("exit-on:{name}:7");
         let mut running = Launch::child(AMPLE, &[&word, "say:up", "wait"]).up();
@@ -189,9 +169,7 @@ fn the_stop_signal_is_passed_on_as_it_came() {
 
 #[test]
 fn any_signal_can_be_the_stop_request() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let flags = ["--stop-on", "SIGRTMIN+3,SIGTERM", "--stop-signal", "SIGQUIT:2s,SIGTERM", "--grace", "30s"];
     let mut running = Launch::child(&flags, &["on:TERM", "exit-on:QUIT:0", "say:up", "wait"]).up();
     running.signal(37);
@@ -200,9 +178,7 @@ fn any_signal_can_be_the_stop_request() {
 
 #[test]
 fn with_forward_caught_a_signal_the_child_does_not_catch_is_held_back() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let flags = ["--forward", "caught", "--grace", "30s"];
     let mut running = Launch::child(&flags, &["on:USR2", "exit-on:TERM:0", "say:up", "wait"]).up();
     running.signal(libc::SIGUSR1).signal(libc::SIGHUP).signal(libc::SIGUSR2).wait_for("USR2 received");
@@ -215,9 +191,7 @@ fn with_forward_caught_a_signal_the_child_does_not_catch_is_held_back() {
 
 #[test]
 fn a_signal_can_go_to_the_whole_group() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = [
         "fork",
         "on:USR1",
@@ -241,9 +215,7 @@ fn a_signal_can_go_to_the_whole_group() {
 /// nohup semantics: what softstop was launched with is what the child gets, not what softstop or std need for themselves.
 #[test]
 fn mask_and_dispositions_are_those_softstop_was_launched_with() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let plain = Launch::child(&[], &["status"]).run();
     plain.expect_code(0).expect("SigBlk: 0000000000000000");
     // The same launcher with and without softstop in between has to make no difference.
@@ -259,42 +231,34 @@ fn mask_and_dispositions_are_those_softstop_was_launched_with() {
 
 #[test]
 fn a_launcher_that_ignores_sigchld_costs_no_exit_code() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let launcher = "$SIG{CHLD} = 'IGNORE'; exec @ARGV or die";
     Launch::new(["--", "sh", "-c", "exit 7"]).through(&["perl", "-e", launcher]).run().expect_code(7);
 }
 
 #[test]
 fn the_child_has_a_group_of_its_own_and_the_descriptors_softstop_was_launched_with() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let through = ["sh", "-c", "exec \"$@\" 7</dev/null", "sh"];
-    let port = crate::support::http::free_port();
+    let port = http::free_port();
     let http = format!("127.0.0.1:{port}");
     let with = Launch::child(&["--http", &http], &["group", "fds"]).through(&through).run();
     with.expect_code(0).expect("own-group=yes").expect("7");
-    let without = Command::new("sh").args(&through[1..]).args(["perl", crate::support::CHILD, "fds"]).output().unwrap();
+    let without = Command::new("sh").args(&through[1..]).args(["perl", CHILD, "fds"]).output().unwrap();
     let fds = |text: &str| text.lines().find(|l| l.starts_with("fds=")).map(str::to_owned);
     assert_eq!(fds(&with.stdout), fds(&String::from_utf8_lossy(&without.stdout)), "{}", with.all());
 }
 
 #[test]
 fn softstop_survives_closed_standard_descriptors() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let through = ["sh", "-c", "exec \"$@\" <&- 2>&-", "sh"];
     Launch::child(&[], &["say:fine", "exit:4"]).through(&through).run().expect_code(4).expect("fine");
 }
 
 #[test]
 fn listen_pid_names_the_child() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let through = ["sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" 3</dev/null", "sh"];
     let ended = Launch::child(&[], &["pid", "environ:LISTEN_PID", "environ:LISTEN_FDS"]).through(&through).run();
     ended.expect_code(0).expect("LISTEN_FDS=1");
@@ -304,9 +268,7 @@ fn listen_pid_names_the_child() {
 
 #[test]
 fn exit_codes_can_be_remapped() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let stop = |flags: &[&str], words: &[&str]| {
         let running = Launch::child(flags, words).up();
         running.stop_within(Duration::from_secs(3)).0
@@ -321,9 +283,7 @@ fn exit_codes_can_be_remapped() {
 
 #[test]
 fn flags_win_over_variables() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let mut running =
         Launch::child(&["--grace", "2s"], &["ignore:TERM", "say:up", "wait"]).env("SOFTSTOP_GRACE", "300s").start();
     running.wait_for("up");
@@ -334,24 +294,22 @@ fn flags_win_over_variables() {
 
 #[test]
 fn a_config_of_the_same_wrapper_can_be_looked_at_over_http() {
-    if !crate::support::namespaces() {
-        return;
-    }
-    let port = crate::support::http::free_port();
+    needs!(namespaces());
+    let port = http::free_port();
     let http = format!("127.0.0.1:{port}");
     let flags = ["--http", &http, "--drain-sleep", "3s", "--grace", "30s", "--log-format", "json"];
     let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).up();
-    running.wait_until("/readyz answers 200", |_| crate::support::http::status_of(port, "/readyz") == Some(200));
+    running.wait_until("/readyz answers 200", |_| http::status_of(port, "/readyz") == Some(200));
     for path in ["/startupz", "/livez", "/healthz", "/readyz?verbose", "/status", "/metrics"] {
-        assert_eq!(crate::support::http::status_of(port, path), Some(200), "{path}");
+        assert_eq!(http::status_of(port, path), Some(200), "{path}");
     }
-    assert_eq!(crate::support::http::status_of(port, "/no-such-path"), Some(404));
-    assert!(crate::support::http::request(port, "POST", "/readyz").is_some_and(|r| r.status == 405));
-    let status = crate::support::http::status_json(port);
+    assert_eq!(http::status_of(port, "/no-such-path"), Some(404));
+    assert!(http::request(port, "POST", "/readyz").is_some_and(|r| r.status == 405));
+    let status = http::status_json(port);
     assert_eq!(status["phase"], "Running");
     assert_eq!(status["processes"][0]["state"], "Running");
-    running.term().wait_until("/readyz answers 503", |_| crate::support::http::status_of(port, "/readyz") == Some(503));
-    assert_eq!(crate::support::http::status_of(port, "/livez"), Some(200), "liveness stays while draining");
+    running.term().wait_until("/readyz answers 503", |_| http::status_of(port, "/readyz") == Some(503));
+    assert_eq!(http::status_of(port, "/livez"), Some(200), "liveness stays while draining");
     let ended = running.wait(Duration::from_secs(30));
     ended.expect_code(0);
     let log = ended.all();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_json, status_of};
-use crate::support::{CHILD, Dir, Launch, Running, SOON};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, namespaces};
 
 /// A config and everything it refers to, in a directory of its own.
 struct Setup {
@@ -81,9 +81,7 @@ fn in_order(journal: &[String], lines: &[&str]) {
 
 #[test]
 fn what_depends_starts_after_and_stops_before() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"")
         .noted("agent", "main = true\nafter = { web = \"started\" }")
         .noted("web", "after = { database = \"started\" }")
@@ -98,9 +96,7 @@ fn what_depends_starts_after_and_stops_before() {
 
 #[test]
 fn ready_and_completed_are_waited_for() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"");
     let open = setup.dir.text("open");
     let probe = format!("[process.readiness]\nexec = [\"test\", \"-e\", {open:?}]\nperiod = \"1s\"");
@@ -128,9 +124,7 @@ fn ready_and_completed_are_waited_for() {
 
 #[test]
 fn init_tasks_run_in_order_before_any_process() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"");
     let first = setup.script("first", "sleep 0.2; echo first");
     let second = setup.script("second", "echo second");
@@ -148,9 +142,7 @@ fn init_tasks_run_in_order_before_any_process() {
 
 #[test]
 fn a_failing_init_task_stops_the_start() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"")
         .add("[[init]]\nname = \"migrate\"\nexec = [\"sh\", \"-c\", \"exit 3\"]")
         .noted("web", "");
@@ -160,9 +152,7 @@ fn a_failing_init_task_stops_the_start() {
 
 #[test]
 fn a_stop_during_init_starts_nothing_more() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"60s\"");
     let slow = setup.script("slow", "echo begun; exec sleep 1000");
     let setup = setup.add(&format!("[[init]]\nname = \"slow\"\nexec = [{slow:?}]")).noted("web", "");
@@ -177,9 +167,7 @@ fn a_stop_during_init_starts_nothing_more() {
 
 #[test]
 fn a_crashing_process_is_restarted_with_a_growing_pause() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"5s\"").noted("web", "main = true").process(
         "crasher",
         &["exit:1"],
@@ -200,9 +188,7 @@ fn a_crashing_process_is_restarted_with_a_growing_pause() {
 
 #[test]
 fn the_readiness_probe_flips_readyz_and_the_liveness_probe_restarts() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"");
     let (ready, sick) = (setup.dir.text("ready"), setup.dir.text("sick"));
     let probes = format!(
@@ -230,9 +216,7 @@ fn the_readiness_probe_flips_readyz_and_the_liveness_probe_restarts() {
 
 #[test]
 fn the_stop_goes_step_by_step_in_order_and_says_so() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"60s\"\nkill_reserve = \"1s\"");
     let note = "remaining $SOFTSTOP_REMAINING_MS because $SOFTSTOP_REASON";
     let first = setup.script("first", &format!("echo drain one; echo {note} >'{}'", setup.dir.text("one")));
@@ -279,9 +263,7 @@ fn the_stop_goes_step_by_step_in_order_and_says_so() {
 
 #[test]
 fn a_step_that_takes_too_long_is_cut_and_the_rest_still_happens() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // The steps behind it are not what is cut.
     let setup = Setup::new("grace = \"7s\"");
     let stuck = setup.script("stuck", "trap '' TERM; echo stuck; while :; do sleep 1; done");
@@ -297,9 +279,7 @@ fn a_step_that_takes_too_long_is_cut_and_the_rest_still_happens() {
 
 #[test]
 fn a_failed_drain_step_is_reported_and_the_drain_goes_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"");
     let good = setup.script("good", "echo good step");
     let setup = setup.noted("web", "").add(&format!(
@@ -313,9 +293,7 @@ fn a_failed_drain_step_is_reported_and_the_drain_goes_on() {
 
 #[test]
 fn nothing_is_restarted_once_the_stop_has_begun() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"");
     let journal = setup.dir.text("journal");
     let setup = setup
@@ -331,9 +309,7 @@ fn nothing_is_restarted_once_the_stop_has_begun() {
 
 #[test]
 fn the_main_processs_end_ends_the_container_with_its_code() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"");
     // It can note its stop by then.
     let noted =
@@ -349,9 +325,7 @@ fn the_main_processs_end_ends_the_container_with_its_code() {
 
 #[test]
 fn output_of_several_is_prefixed_and_nothing_of_it_is_lost() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let ending = "restart = \"never\"\non_exit = \"continue\"";
     let setup = Setup::new("grace = \"30s\"")
         .process("web", &["say:hello from web", "raw:6666ff0a", "exit-on:TERM:0", "wait"], "main = true")
@@ -373,9 +347,7 @@ fn output_of_several_is_prefixed_and_nothing_of_it_is_lost() {
 
 #[test]
 fn a_broken_config_is_78_with_its_line_and_starts_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("grace = \"30s\"").noted("web", "resart = \"always\"");
     let line = setup.config.lines().position(|l| l.starts_with("resart")).unwrap() + 1;
     for command in ["run", "check"] {
@@ -446,9 +418,7 @@ fn what_refuses_to_start_is_in_the_termination_message() {
 /// What s6 and runit call a finish script: with the exit code and the signal, before the restart, and in the stop before what it depends on is stopped.
 #[test]
 fn a_hook_at_every_end_knows_how_it_ended_and_comes_before_the_restart() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("");
     let note = "echo \"$SOFTSTOP_PROCESS $SOFTSTOP_REASON $SOFTSTOP_EXIT_CODE ${SOFTSTOP_EXIT_SIGNAL-none}\"";
     let tidy = setup.script("tidy", note);
@@ -488,9 +458,7 @@ fn a_hook_at_every_end_knows_how_it_ended_and_comes_before_the_restart() {
 
 #[test]
 fn only_some_processes_start_with_what_they_depend_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("").noted("db", "").noted("web", "after = { db = \"ready\" }").noted("other", "");
     let file = setup.dir.write("softstop.toml", &setup.config);
     let mut running = Launch::new(["run", "--only", "web", &file]).start();
@@ -510,9 +478,7 @@ fn only_some_processes_start_with_what_they_depend_on() {
 /// `docker run IMG CMD`, with ENTRYPOINT `["/softstop", "run", "--"]`: its input, its exit code, the services around it.
 #[test]
 fn one_more_command_is_in_the_foreground_with_the_services_around_it() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let setup = Setup::new("");
     let up = format!(
         "{{ exec = [\"grep\", \"-q\", \"db up\", {:?}], period = \"50ms\", timeout = \"20s\" }}",

@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use crate::support::http::{free_port, get, status_json, status_of};
-use crate::support::{Dir, SOON};
+use crate::support::{Dir, SOON, namespaces};
 
 /// Every minute; whoever waits for it may wait a minute longer than for anything else.
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_task_is_started_when_its_minute_begins_and_gets_its_time_at_the_stop() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let job = dir.script(
         "job",
@@ -53,9 +51,7 @@ fn a_task_is_started_when_its_minute_begins_and_gets_its_time_at_the_stop() {
 
 #[test]
 fn a_time_zone_that_is_not_there_is_said_before_anything_is_started() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let config = "[[process]]\nname = \"job\"\ncommand = [\"true\"]\nschedule = { cron = \"@daily\", time_zone = \"Nowhere/There\" }\n";
     let ended = dir.launch(config).run();

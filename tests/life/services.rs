@@ -1,7 +1,7 @@
 //! A process with probes is a service: its end is never expected, whatever its exit code.
 
 use crate::support::http::{free_port, status_json, status_of};
-use crate::support::{CHILD, Dir, Running, SOON};
+use crate::support::{CHILD, Dir, Running, SOON, namespaces, http};
 
 /// `web`, probed, ends with 0 once the file `end` is there; `side` goes on.
 fn start(dir: &Dir, port: u16, web: &str) -> Running {
@@ -29,9 +29,7 @@ fn web(port: u16) -> serde_json::Value {
 /// README's own snippet was ready after its period of ten seconds; with an hour nothing but an attempt between two periods comes in time.
 #[test]
 fn a_server_that_is_up_after_a_second_is_ready_then_and_not_with_the_next_period() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let server = dir.script("web", &format!("sleep 1; touch '{}'; echo up; exec sleep 1000", dir.text("up")));
     let probe = format!("{{ exec = [\"test\", \"-e\", {:?}], period = \"1h\" }}", dir.text("up"));
@@ -47,9 +45,7 @@ fn a_server_that_is_up_after_a_second_is_ready_then_and_not_with_the_next_period
 
 #[test]
 fn a_probed_process_that_ends_with_0_is_not_ready_and_started_again() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let mut running = start(&dir, port, "backoff = { initial = \"1s\" }");
     dir.write("end", "");
@@ -67,9 +63,7 @@ fn a_probed_process_that_ends_with_0_is_not_ready_and_started_again() {
 
 #[test]
 fn a_probed_process_that_has_ended_for_good_is_neither_ready_nor_alive() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let mut running = start(&dir, port, "restart = \"never\"\non_exit = \"continue\"");
     dir.write("end", "");
@@ -78,7 +72,7 @@ fn a_probed_process_that_has_ended_for_good_is_neither_ready_nor_alive() {
     answers(&mut running, port, "/livez", 503);
     let web = web(port);
     assert_eq!((&web["ready"], &web["live"]), (&false.into(), &false.into()), "{web:#}");
-    let why = crate::support::http::get(port, "/readyz").unwrap().body;
+    let why = http::get(port, "/readyz").unwrap().body;
     assert!(why.contains("[-]web failed: ended with exit code 0; it is a service"), "{why}");
     // Neither does it stand for an end of the container by order.
     running.term();
@@ -87,9 +81,7 @@ fn a_probed_process_that_has_ended_for_good_is_neither_ready_nor_alive() {
 
 #[test]
 fn a_probed_process_that_ends_with_0_stops_the_container_where_its_policy_says_so() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let running = start(&dir, port, "restart = \"never\"\non_exit = \"stop_on_failure\"");
     dir.write("end", "");
@@ -98,9 +90,7 @@ fn a_probed_process_that_ends_with_0_stops_the_container_where_its_policy_says_s
 
 #[test]
 fn a_one_shot_process_without_probes_completes_as_ever() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let config = format!(
         "[http]\nlisten = \"127.0.0.1:{port}\"\n\
@@ -117,9 +107,7 @@ fn a_one_shot_process_without_probes_completes_as_ever() {
 /// A migration that is said to be a task holds `/readyz` back until it has completed, by a code of its own; a declared service that ends with 0 has failed.
 #[test]
 fn a_task_holds_readiness_back_until_it_has_completed_and_a_declared_service_is_started_again() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let migrate = dir.script("migrate", &format!("while [ ! -e '{}' ]; do sleep 0.02; done; exit 3", dir.text("go")));
     let once = dir.script("once", &format!("[ -e '{0}' ] && exec sleep 1000; touch '{0}'", dir.text("ran")));
@@ -145,9 +133,7 @@ fn a_task_holds_readiness_back_until_it_has_completed_and_a_declared_service_is_
 /// nginx without `daemon off;`: what softstop started ends with 0 at once, and the server goes on where nobody sees it.
 #[test]
 fn nginx_without_daemon_off_is_told_to_run_in_the_foreground() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let nginx = dir.script("nginx", "(trap '' HUP; while :; do sleep 0.1; done) >/dev/null 2>&1 &\nsleep 0.2; exit 0");
     let config = format!(

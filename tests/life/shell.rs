@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::fuse::with_hanging_file_system;
 use crate::support::proof::attach;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, faults, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, faults, processes, namespaces, may_enter_namespaces};
 
 fn descriptors(pid: i32) -> Vec<(i32, PathBuf)> {
     let list = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -129,9 +129,7 @@ fn more_signals_than_one_turn_takes_are_all_taken_without_a_further_one() {
 /// The listener stays readable when nobody can be accepted: trying again at once would use all the processor time there is.
 #[test]
 fn a_client_that_cannot_be_accepted_is_tried_again_after_a_pause() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     let path = dir.path("s.sock");
     let flags = ["--grace", "5s", "--log-level", "debug", "--control", path.to_str().unwrap()];
@@ -178,9 +176,7 @@ fn who_orders_something_when_all_is_over_is_answered() {
 /// When PID 1 ends the kernel ends everybody else, also who has just been told so.
 #[test]
 fn a_client_in_the_container_outlives_its_answer() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     // It has a quarter of a second, in which a busy machine may not let it run.
     assert!((0..10).any(|_| outlives_its_answer()));
 }
@@ -256,9 +252,7 @@ fn a_probe_by_name_goes_on_for_ever() {
     let etc = dir.path("etc");
     std::fs::create_dir(&etc).unwrap();
     std::fs::write(etc.join("hosts"), "127.0.0.1 here.test\n").unwrap();
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let script = "mount --bind \"$0\" /etc && exec \"$@\"";
     let launch = dir.launch(&text);
     listener.set_nonblocking(true).unwrap();
@@ -278,7 +272,7 @@ fn a_group_whose_last_member_is_anothers_child_is_seen_to_end() {
     let dir = Dir::new();
     // It has a child in the group and leaves it; that child ignores what it is sent, and ends by itself.
     let words = "ignore:TERM fork ignore:CHLD fork ignore:TERM ready sleep:1500 exit:0 end new-session wait end exit:1";
-    let command: Vec<&str> = ["perl", crate::support::CHILD].into_iter().chain(words.split(' ')).collect();
+    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words.split(' ')).collect();
     let text = format!(
         "grace = \"60s\"\n[[process]]\nname = \"a\"\ncommand = {command:?}\nrestart = \"always\"\n\
          [process.stragglers]\nwait = \"50s\"\n[[process]]\nname = \"b\"\ncommand = [\"sleep\", \"1000\"]\n"

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOON, namespaces};
+use crate::support::{Dir, Launch, Running, SOON, namespaces, copy_program};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -53,9 +53,7 @@ const POST_STOP: &str =
 /// The kubelet starts the main container when `/startupz` answers 200.
 #[test]
 fn it_is_not_started_before_its_init_tasks_are_done_and_needs_no_process() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let init = "[[init]]\nname = 'migrate'\nexec = ['sh', '-c', 'until [ -e \"DIR/go\" ]; do sleep 0.02; done']\n";
     let (launch, port, dir) = launch(&format!("{init}{POST_STOP}"));
     let mut running = launch.start();
@@ -74,9 +72,7 @@ fn it_is_not_started_before_its_init_tasks_are_done_and_needs_no_process() {
 /// A stop before the init tasks are done is no success.
 #[test]
 fn a_stop_during_the_init_tasks_is_told_by_the_exit_code() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (launch, port, _dir) = launch("[[init]]\nname = 'long'\nexec = ['sleep', '60']\n[[drain]]\nsleep = '100ms'\n");
     let mut running = launch.start();
     running.wait_until("under way", |_| status_of(port, "/startupz") == Some(503));
@@ -86,9 +82,7 @@ fn a_stop_during_the_init_tasks_is_told_by_the_exit_code() {
 /// The hook is another container's: when it has its answer the kubelet stops that one first, and this one at its turn.
 #[test]
 fn after_the_hook_it_lives_until_its_own_sigterm_and_works_after_the_main_container() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // Long enough for this thread to be late: softstop ends by itself at the end of the grace.
     let config = format!("[[drain]]\nsleep = '500ms'\n{POST_STOP}reserve = '2s'\n");
     let (launch, port, dir) = launch_with("grace = '6s'", &config);
@@ -112,9 +106,7 @@ fn after_the_hook_it_lives_until_its_own_sigterm_and_works_after_the_main_contai
 /// The kubelet sends SIGTERM at the end of the grace, and leaves two seconds. Were it not to, softstop ends by itself.
 #[test]
 fn its_turn_may_come_with_the_end_of_the_grace_or_not_at_all() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let post_stop = "[[post_stop]]\nname = 'long'\nexec = ['sleep', '60']\nreserve = '500ms'\nessential = true\n";
     let Sidecar { mut running, port, .. } = up(post_stop);
     let asked = running.age();
@@ -140,9 +132,7 @@ fn its_turn_may_come_with_the_end_of_the_grace_or_not_at_all() {
 /// The kubelet's timer has run out during the hook: this container's SIGTERM comes at the same moment.
 #[test]
 fn sigterm_during_the_hook_leaves_two_seconds() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Sidecar { mut running, port, dir } = up(&format!("[[drain]]\nsleep = '40s'\n{POST_STOP}reserve = '1s'\n"));
     let waiting = std::thread::spawn(move || hook(port));
     running.wait_for("drain: sleep 40s");
@@ -166,7 +156,7 @@ fn name(letter: char) -> String {
 impl Stranger {
     fn start(dir: &Dir, name: &str) -> Stranger {
         let program = dir.path(name);
-        crate::support::copy_program("/bin/sleep", &program);
+        copy_program("/bin/sleep", &program);
         let child = Command::new(program).arg("600").stdin(Stdio::null()).spawn().unwrap();
         Stranger(child)
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, installed, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, installed, processes, namespaces, at_once};
 
 /// As `kubectl exec … kill -SIG 1` does it.
 fn kill_from_inside(running: &Running, signal: &str) {
@@ -37,9 +37,7 @@ const THREAD_DUMP: &[&str] = &["on:QUIT", "exit-on:TERM:143", "say:up", "wait"];
 
 #[test]
 fn a_quit_from_inside_the_container_is_passed_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let mut running = wrapped(&["--grace", "30s"], "perl", THREAD_DUMP).up();
     kill_from_inside(&running, "QUIT");
     running.wait_for("QUIT received");
@@ -54,9 +52,7 @@ fn a_quit_from_inside_the_container_is_passed_on() {
 
 #[test]
 fn a_quit_from_outside_is_a_stop_and_drains_first() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["exit-on:QUIT:0", "say:up", "wait"];
     let mut running = wrapped(&["--grace", "30s", "--drain-sleep", "300ms"], "perl", &words).up();
     running.signal(libc::SIGQUIT);
@@ -67,9 +63,7 @@ fn a_quit_from_outside_is_a_stop_and_drains_first() {
 
 #[test]
 fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let java = stand_in(&dir, "java");
     // As an entrypoint script starts it, too: by then another program runs than was started.
@@ -89,9 +83,7 @@ fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
 /// jsvc, launchers of jpackage, and whatever else loads libjvm.so.
 #[test]
 fn a_jvm_by_another_name_is_known_by_what_it_has_mapped() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let library = dir.text("libjvm.so");
     let built = Command::new("cc").args(["-shared", "-nostdlib", "-o", &library, "-x", "c", "/dev/null"]).status();
@@ -112,9 +104,7 @@ fn a_jvm_by_another_name_is_known_by_what_it_has_mapped() {
 
 #[test]
 fn stop_on_makes_a_quit_a_stop_for_java_and_from_inside() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let java = stand_in(&dir, "java");
     let flags = ["--grace", "30s", "--stop-on", "SIGTERM,SIGINT,SIGQUIT", "--stop-signal", "SIGTERM"];
@@ -132,9 +122,7 @@ fn stop_on_makes_a_quit_a_stop_for_java_and_from_inside() {
 /// `docker run --init` with softstop in the image's ENTRYPOINT: the init passes on what it gets, in its own name.
 #[test]
 fn a_quit_that_another_init_passes_on_is_from_outside() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let inner =
         [SOFTSTOP, "--grace", "30s", "--drain-sleep", "100ms", "--", "perl", CHILD, "exit-on:QUIT:0", "say:up", "wait"];
     let expect = |code: Option<i32>, log: &str| {
@@ -149,9 +137,7 @@ fn a_quit_that_another_init_passes_on_is_from_outside() {
     expect(Some(ended.code), &ended.all());
     // And another's.
     let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child", "tini", "--"];
-    if !installed(&["tini"]) {
-        return;
-    }
+    needs!(installed(&["tini"]));
     let mut command = Command::new("unshare");
     command.args(unshare).args(inner).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -174,9 +160,7 @@ fn a_quit_that_another_init_passes_on_is_from_outside() {
 /// gets that signal.
 #[test]
 fn the_stop_signal_of_the_image_from_outside_drains_first() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let images = [
         ("haproxy", "USR1", libc::SIGUSR1),
@@ -185,7 +169,7 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
         ("php-fpm8.4", "QUIT", libc::SIGQUIT),
         ("systemd", "37", 37),
     ];
-    crate::support::at_once(images, |(name, signal, number)| {
+    at_once(images, |(name, signal, number)| {
         let (program, port) = (stand_in(&dir, name), free_port());
         let http = format!("127.0.0.1:{port}");
         let words = [&format!("exit-on:{signal}:0"), "say:up", "wait"];
@@ -205,9 +189,7 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
 
 #[test]
 fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
@@ -220,9 +202,7 @@ fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
 /// The main process gets the signal that it is customarily stopped with; the others, theirs.
 #[test]
 fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let config = format!(
@@ -239,9 +219,7 @@ fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() 
 /// Without /proc the name is the one that was started, and nobody is taken for a JVM.
 #[test]
 fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let (haproxy, java) = (stand_in(&dir, "haproxy"), stand_in(&dir, "java"));
     let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
@@ -261,9 +239,7 @@ fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
 
 #[test]
 fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let process = |name: &str| {
         format!(
@@ -282,9 +258,7 @@ fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
 /// As PID 1 of its own it would not die of any of these. SIGHUP is a reload where the main process does not ask for it.
 #[test]
 fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let config = format!(
         "[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'on:USR2', 'exit-on:TERM:0', 'say:up', 'wait']\n\

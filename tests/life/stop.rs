@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Dir, Launch, Running, SOON, at_once, processes};
+use crate::support::{Dir, Launch, Running, SOON, at_once, processes, namespaces, CHILD, Proc};
 
 const GRACE: Duration = Duration::from_secs(3);
 const FLAGS: &[&str] = &["--grace", "3s"];
@@ -17,9 +17,7 @@ fn up(flags: &[&str], words: &[&str]) -> Running {
 /// The issue's own command line.
 #[test]
 fn a_child_that_ignores_sigterm_is_killed_inside_the_grace_and_named() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let mut running = Launch::new(["--grace", "3s", "--", "sh", "-c", "trap '' TERM; echo up; sleep 1000"]).start();
     running.wait_for("up");
     let (ended, _) = running.stop_within(GRACE);
@@ -33,9 +31,7 @@ fn a_child_that_ignores_sigterm_is_killed_inside_the_grace_and_named() {
 
 #[test]
 fn the_ladder_goes_from_rung_to_rung() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // Of signals that wait for a process the lower comes first: who gets no processor for longer than a rung sees this order, too.
     let flags = ["--grace", "6s", "--stop-signal", "SIGINT:300ms,SIGQUIT:300ms,SIGTERM"];
     let (ended, took) =
@@ -49,9 +45,7 @@ fn the_ladder_goes_from_rung_to_rung() {
 /// Corner X12: who is done early leaves early.
 #[test]
 fn a_prompt_child_ends_softstop_at_once() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (ended, took) =
         up(&["--grace", "60s"], &["exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(60));
     ended.expect_code(0);
@@ -60,9 +54,7 @@ fn a_prompt_child_ends_softstop_at_once() {
 
 #[test]
 fn a_duplicate_stop_request_changes_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let mut running = up(&["--grace", "60s"], &["on:TERM", "say:up", "until:USR1", "say:TERM handled", "exit:0"]);
     running.wait_for("waiting for USR1").term().wait_for("TERM received");
     for _ in 0..3 {
@@ -77,9 +69,7 @@ fn a_duplicate_stop_request_changes_nothing() {
 /// No peer does this: the kernel kills what is left with PID 1.
 #[test]
 fn stragglers_in_the_same_group_and_in_another_session_may_finish_when_main_ends_by_itself() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     for place in ["fork", "session"] {
         let words = [place, "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
         Launch::child(AMPLE_FLAGS, &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
@@ -88,9 +78,7 @@ fn stragglers_in_the_same_group_and_in_another_session_may_finish_when_main_ends
 
 #[test]
 fn stragglers_may_finish_after_a_requested_stop_too() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = [
         "fork",
         "exit-on:TERM:0:600",
@@ -111,18 +99,14 @@ fn stragglers_may_finish_after_a_requested_stop_too() {
 
 #[test]
 fn a_daemon_that_ignores_everything_costs_no_more_than_the_grace() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["session", "ignore:TERM", "ignore:HUP", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     up(FLAGS, &words).stop_within(GRACE).0.expect("SIGKILL");
 }
 
 #[test]
 fn nobody_reading_the_output_delays_no_stop() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     at_once(["inherit", "prefix", "json"], |output| {
         for words in [&["exit-on:TERM:0", "fill"][..], &["ignore:TERM", "fill"]] {
             let flags = ["--grace", "3s", "--output", output, "--log-level", "debug"];
@@ -145,12 +129,10 @@ fn waits_in_write(pid: i32) -> bool {
 
 #[test]
 fn ten_thousand_orphans_leave_no_zombie_and_flat_memory() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["orphans:1000", "say:up", "until:USR1", "orphans:9000", "say:all made", "exit-on:TERM:0", "wait"];
     let mut running = up(AMPLE_FLAGS, &words);
-    let no_zombie = |r: &Running| !r.processes().iter().any(crate::support::Proc::is_zombie);
+    let no_zombie = |r: &Running| !r.processes().iter().any(Proc::is_zombie);
     running.wait_for("waiting for USR1").wait_until("no zombie after the first 1000", no_zombie);
     let before = processes::anonymous_kb(running.pid());
     running.signal(libc::SIGUSR1).wait_for_count_within("all made", 1, SOON * 5);
@@ -162,9 +144,7 @@ fn ten_thousand_orphans_leave_no_zombie_and_flat_memory() {
 
 #[test]
 fn the_report_is_valid_json_and_names_what_happened() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let report = dir.text("report.json");
     let flags = ["--grace", "2s", "--drain-sleep", "200ms", "--report", &report];
@@ -181,9 +161,7 @@ fn the_report_is_valid_json_and_names_what_happened() {
 
 #[test]
 fn a_report_that_cannot_be_written_changes_no_exit_code() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     Launch::child(&["--report", "/no/such/directory/report.json"], &["exit:3"])
         .run()
         .expect_code(3)
@@ -192,9 +170,7 @@ fn a_report_that_cannot_be_written_changes_no_exit_code() {
 
 #[test]
 fn the_termination_log_has_a_first_version_when_the_stop_begins() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let log = dir.write("termination-log", &"an earlier container's words\n".repeat(500));
     let mut running = Launch::child(&["--grace", "30s"], &["on:TERM", "until:USR1", "exit:3"])
@@ -215,9 +191,7 @@ fn the_termination_log_has_a_first_version_when_the_stop_begins() {
 
 #[test]
 fn a_termination_log_that_is_not_there_is_not_made() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let log = dir.text("termination-log");
     Launch::child(&[], &["exit:0"]).env("SOFTSTOP_TERMINATION_LOG", &log).run().expect_code(0);
@@ -227,9 +201,7 @@ fn a_termination_log_that_is_not_there_is_not_made() {
 /// A busy machine, or a debugger, keeps softstop from looking: who ended meanwhile ended in time, though its time is over too by then.
 #[test]
 fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let ended = dir.text("ended");
     let config = format!(
@@ -237,7 +209,7 @@ fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
          [[process]]\nname = \"web\"\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0:1500\", \"say:up\", \"wait\"]\n\
          stop = [{{ signal = \"TERM\", wait = \"2s\" }}]\n\
          [[drain]]\nname = \"hook\"\nexec = [\"perl\", {child:?}, \"say:begun\", \"sleep:300\", \"journal:{ended}:hook\"]\ntimeout = \"2s\"\n",
-        child = crate::support::CHILD
+        child = CHILD
     );
     let mut running = dir.launch(&config).up();
     running.term().wait_for("begun");

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::account::nothing_left;
-use crate::support::{Launch, Running, processes};
+use crate::support::{Launch, Running, processes, CHILD, SOFTSTOP, SOON};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -66,12 +66,12 @@ fn the_parents_death_can_be_the_stop_request() {
     // The shell starts softstop, says its own pid and is killed.
     let script = format!(
         "\"$@\" --grace 3s --parent-death-signal SIGTERM -- perl '{}' exit-on:TERM:0 say:up wait & wait",
-        crate::support::CHILD
+        CHILD
     );
     // The tests may run twice on a machine.
     let mark = format!("parent-death-{}", std::process::id());
     let mut shell = Command::new("sh")
-        .args(["-c", &script, "sh", crate::support::SOFTSTOP])
+        .args(["-c", &script, "sh", SOFTSTOP])
         .env("TEST_MARK", &mark)
         .stdout(Stdio::piped())
         .spawn()
@@ -83,7 +83,7 @@ fn the_parents_death_can_be_the_stop_request() {
     // The pipe ends when the last of them has ended.
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert!(rest.iter().any(|l| l == "TERM received"), "{rest:?}");
-    let limit = std::time::Instant::now() + crate::support::SOON;
+    let limit = std::time::Instant::now() + SOON;
     while !processes::with_environment(&format!("TEST_MARK={mark}")).is_empty() {
         assert!(std::time::Instant::now() < limit, "softstop outlives its parent");
         std::thread::sleep(Duration::from_millis(5));
@@ -98,7 +98,7 @@ fn a_sleeping_softstop_does_not_wake_up() {
         of("voluntary_ctxt_switches") + of("nonvoluntary_ctxt_switches")
     };
     // Two seconds in which nothing happens are the subject itself; the first may be those in which it still has its start to finish.
-    let limit = std::time::Instant::now() + crate::support::SOON;
+    let limit = std::time::Instant::now() + SOON;
     loop {
         let before = switches();
         std::thread::sleep(Duration::from_secs(2));

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::client::from_here;
-use crate::support::{Dir, SOFTSTOP, SOON, processes};
+use crate::support::{Dir, SOFTSTOP, SOON, processes, CHILD, as_launched_by_hand, namespaces, pty};
 use nix::poll::{PollFd, PollFlags, poll};
 
 pub(super) const CTRL_C: &str = "\x03";
@@ -34,8 +34,8 @@ impl Typed {
     }
 
     fn spawn(command: &[&str]) -> Typed {
-        crate::support::as_launched_by_hand();
-        let pty = crate::support::pty::open();
+        as_launched_by_hand();
+        let pty = pty::open();
         let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
         let child = Command::new(command[0])
             .args(&command[1..])
@@ -269,7 +269,7 @@ fn run_under_nohup_outlives_its_terminal() {
 fn ctrl_c_reaches_the_program_once() {
     let mut shell = Typed::shell();
     shell
-        .keys(&format!("'{SOFTSTOP}' -- perl '{}' on:INT exit-on:QUIT:4 say:'u''p' wait\n", crate::support::CHILD))
+        .keys(&format!("'{SOFTSTOP}' -- perl '{}' on:INT exit-on:QUIT:4 say:'u''p' wait\n", CHILD))
         .expect("up\r\n");
     shell
         .in_foreground("perl")
@@ -287,7 +287,7 @@ fn ctrl_c_reaches_the_program_once() {
 #[test]
 fn ctrl_c_at_a_laptop_waits_for_nothing() {
     let mut shell = Typed::shell();
-    let child = format!("perl '{}' exit-on:INT:5 listen say:'u''p' serve", crate::support::CHILD);
+    let child = format!("perl '{}' exit-on:INT:5 listen say:'u''p' serve", CHILD);
     shell.keys(&format!("'{SOFTSTOP}' --drain auto --drain-sleep 50s --grace 100s -- {child}\n")).expect("up\r\n");
     shell.in_foreground("perl").keys(CTRL_C).expect("INT handled").expect("no process is left to drain for");
     shell.expect("prompt> ").keys("exit $?\n");
@@ -336,7 +336,7 @@ fn under_run_the_process_that_inherits_standard_input_reads_the_terminal() {
     let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config]);
     typed.keys("words\n").expect("got: words");
     assert_eq!(typed.ends(), 0);
-    if crate::support::namespaces() {
+    if namespaces() {
         let mut typed = Typed::container(&[SOFTSTOP, "run", "-c", &config]);
         typed.keys("words\n").expect("got: words");
         assert_eq!(typed.ends(), 0);

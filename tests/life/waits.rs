@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::exec;
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, account};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, account, namespaces, copy_program, http, processes};
 
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -58,9 +58,7 @@ impl Server {
 
 #[test]
 fn an_answer_is_waited_for_by_status_json_and_metric() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let metric = |n: u32| format!("# TYPE jobs gauge\njobs{{queue=\"a\"}} {n}\njobs{{queue=\"b\"}} 7\n");
     let (status, json, metrics) = (Server::new(503, "busy"), Server::new(200, "{}"), Server::new(200, &metric(3)));
@@ -88,11 +86,9 @@ fn an_answer_is_waited_for_by_status_json_and_metric() {
 /// It begins before there is a server, and a body without end is not read to it.
 #[test]
 fn a_server_may_come_late_and_say_too_much() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
-    let port = crate::support::http::free_port();
+    let port = http::free_port();
     let big = Server::new(200, &"x".repeat(300 * 1024));
     let init = format!(
         "[[init]]\nname = \"server\"\nwait_http = {{ port = {port} }}\n\
@@ -117,9 +113,7 @@ fn a_server_may_come_late_and_say_too_much() {
 
 #[test]
 fn a_file_is_waited_for_until_it_is_there_has_a_text_and_is_gone() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let path = dir.text("done");
     let file = config(
@@ -143,9 +137,7 @@ fn a_file_is_waited_for_until_it_is_there_has_a_text_and_is_gone() {
 /// The one who looks hangs, nobody else; it is given up at the limit, and the end is not held up by it.
 #[test]
 fn a_file_system_that_hangs_holds_up_nobody() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     with_hanging_file_system(|hanging| {
         let dir = Dir::new();
         let path = hanging.file();
@@ -172,9 +164,7 @@ fn a_file_system_that_hangs_holds_up_nobody() {
 
 #[test]
 fn a_process_of_the_configuration_is_waited_for() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let rest = format!(
         "main = true\n[[process]]\nname = \"worker\"\n\
@@ -197,7 +187,7 @@ fn a_process_of_the_configuration_is_waited_for() {
 /// A program of a name of its own, with a worker of the same name below it; not a child of softstop, but in its PID namespace.
 fn stranger(dir: &Dir, running: &Running, name: &str, words: &[&str]) -> std::process::Child {
     let program = dir.path(name);
-    crate::support::copy_program("/usr/bin/perl", &program);
+    copy_program("/usr/bin/perl", &program);
     let mut command = Command::new("nsenter");
     command.args(["--target", &running.pid().to_string(), "--pid", "--mount"]).arg(&program).arg(CHILD).args(words);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
@@ -206,9 +196,7 @@ fn stranger(dir: &Dir, running: &Running, name: &str, words: &[&str]) -> std::pr
 /// As in a pod with a shared PID namespace: the process is not softstop's, its workers are not told, pid 1 is not it.
 #[test]
 fn a_command_is_found_signalled_and_waited_for() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     // The kernel keeps 15 bytes of the name.
     let name = "server-of-others";
@@ -234,7 +222,7 @@ fn a_command_is_found_signalled_and_waited_for() {
     other.wait().unwrap();
     assert_eq!(dir.lines("journal"), ["ready", "master"]);
     let left = running.processes().into_iter().find(|p| p.name == name[..15]).unwrap();
-    crate::support::processes::send(left.pid, libc::SIGKILL);
+    processes::send(left.pid, libc::SIGKILL);
     let ended = running.wait(SOON);
     ended
         .expect_code(0)
@@ -246,9 +234,7 @@ fn a_command_is_found_signalled_and_waited_for() {
 /// Who asks sees what is waited for; who does not let it go on is not asked for more than one line a second.
 #[test]
 fn status_shows_what_is_waited_for() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let (file, other) = (dir.text("done"), dir.text("other"));
     let rest = format!(
@@ -256,16 +242,16 @@ fn status_shows_what_is_waited_for() {
          [[drain]]\nparallel = [ {{ name = \"a\", wait_file = {{ path = {file:?}, exists = false }} }}, \
          {{ name = \"b\", wait_file = {{ path = {other:?} }} }} ]\n"
     );
-    let http = crate::support::http::free_port();
+    let http = http::free_port();
     let mut running = start(&config(&dir, &format!("{rest}[http]\nlisten = \"127.0.0.1:{http}\"\n")));
     running.wait_for("up").term().wait_for("is not there, ");
-    let stop = crate::support::http::status_json(http)["stop"].clone();
+    let stop = http::status_json(http)["stop"].clone();
     assert_eq!(stop["progress"], format!("{file} is not there"), "{stop:#}");
     exec(&running, &["status"]).expect(0, &format!("drain (file: {file} is not there), "));
     dir.write("done", "");
     running.wait_for("is still there, ");
     running.wait_until("both are shown", |_| {
-        let progress = crate::support::http::status_json(http)["stop"]["progress"].clone();
+        let progress = http::status_json(http)["stop"]["progress"].clone();
         progress == format!("a: {file} is still there; b: {other} is not there")
     });
     std::fs::remove_file(&file).unwrap();

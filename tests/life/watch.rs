@@ -101,9 +101,7 @@ fn whatever_ends_it_the_terminal_is_given_back_and_the_exit_code_says_why() {
 /// softstop takes everything with it that is in its namespace when it leaves: it waits for who watches, also where it reads no lines.
 #[test]
 fn a_stop_in_a_container_is_watched_to_its_end_and_its_timeline_is_left_on_the_screen() {
-    if !may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     // It waits a quarter of a second: a machine on which the client does not run for so long is no reason to fail.
     let mut attempts = std::iter::repeat_with(watched_to_its_end).take(10);
     let said = attempts.find_map(|said| said).expect("given back in none of ten times");

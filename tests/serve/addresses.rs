@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::support::client::{Told, inside};
 use crate::support::faults::{self, Fault};
-use crate::support::{Dir, Launch, Running, SOON, may_enter_namespaces};
+use crate::support::{Dir, Launch, Running, SOON, may_enter_namespaces, CHILD};
 use nix::sched::{CloneFlags, setns};
 
 const POD: &str = "[fd00:244::7]:9180";
@@ -65,9 +65,7 @@ fn probed(running: &Running, listen: &str) {
 
 #[test]
 fn in_an_ipv6_only_pod_the_kubelet_reaches_a_port_without_an_address() {
-    if !may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     for listen in ["9180", ":9180", "[::]:9180"] {
         let running = within(IPV6_ALONE, Launch::child(&[], PROMPT).env("SOFTSTOP_HTTP", listen)).up();
         ready_at(&running, POD);
@@ -78,15 +76,13 @@ fn in_an_ipv6_only_pod_the_kubelet_reaches_a_port_without_an_address() {
 
 #[test]
 fn in_an_ipv6_only_pod_a_configurations_port_is_reached_and_its_prestop_too() {
-    if !may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     for listen in ["'9180'", "':9180'", "9180"] {
         let dir = Dir::new();
         let text = format!(
             "[http]\nlisten = {listen}\nprestop = {{ from = ['10.244.0.0/16', 'fd00:244::/64'] }}\n[[drain]]\nsleep = '10ms'\n\
              [[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n",
-            crate::support::CHILD
+            CHILD
         );
         let mut running = within(IPV6_ALONE, dir.launch(&text)).up();
         ready_at(&running, POD);
@@ -100,16 +96,14 @@ fn in_an_ipv6_only_pod_a_configurations_port_is_reached_and_its_prestop_too() {
 /// An IPv4 address that comes by a socket for both families is one of IPv4 to every list, and in every message.
 #[test]
 fn a_dual_stack_pod_is_reached_by_both_families_and_ipv4_keeps_its_name() {
-    if !may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     // Whatever the system says of sockets for IPv6.
     for more in ["", " && echo 1 >/proc/sys/net/ipv6/bindv6only"] {
         let dir = Dir::new();
         let text = format!(
             "[http]\nlisten = ':9180'\nprestop = {{ from = '10.244.0.7' }}\n[[drain]]\nsleep = '10ms'\n\
              [[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n",
-            crate::support::CHILD
+            CHILD
         );
         let launch = dir.launch(&text);
         let mut running = within(&format!("{BOTH}{more}"), launch).up();
@@ -126,9 +120,7 @@ fn a_dual_stack_pod_is_reached_by_both_families_and_ipv4_keeps_its_name() {
 
 #[test]
 fn where_ipv6_is_off_a_port_without_an_address_is_one_of_ipv4() {
-    if !may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let launch = || Launch::child(&["--http", "9180"], PROMPT);
     // A kernel without it (ipv6.disable=1), and a seccomp profile that refuses it.
     let refused = |errno| faults::launch(&[Fault::Refused(errno, "socket=10")], within(BOTH, launch()));
@@ -143,9 +135,7 @@ fn where_ipv6_is_off_a_port_without_an_address_is_one_of_ipv4() {
 /// Half of what was asked for would be a port where another process answers the probes.
 #[test]
 fn a_port_that_another_process_has_in_either_family_is_taken() {
-    if !may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     // IPPROTO_IPV6 and IPV6_V6ONLY: the other family is free.
     let ipv6 = "socket(S, AF_INET6, SOCK_STREAM, 0) && setsockopt(S, 41, 26, 1) && bind(S, Socket::pack_sockaddr_in6(9180, chr(0) x 16))";
     let ipv4 = "socket(S, AF_INET, SOCK_STREAM, 0) && bind(S, pack_sockaddr_in(9180, INADDR_ANY))";

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::client::{Told, softstop};
-use crate::support::{Dir, SOFTSTOP};
+use crate::support::{Dir, SOFTSTOP, namespaces};
 use serde_json::Value;
 
 /// softstop as it is typed in that directory.
@@ -122,9 +122,7 @@ fn in_the_image_check_reads_what_the_program_s_own_configuration_says() {
 /// As in an image: softstop at /softstop, the configuration where it is looked for.
 #[test]
 fn softstop_in_its_image_looks_without_being_told() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     dir.write("my.toml", "[[process]]\nname = 'a'\ncommand = ['no-such-program']\n");
     // A root of the test's own, as an image has it.
@@ -153,9 +151,7 @@ fn an_error_at_the_start_names_the_directory() {
 /// Two of them in one PID namespace, none of them its init: the configuration says which is meant.
 #[test]
 fn of_two_softstops_side_by_side_the_configuration_says_which() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     for name in ["a", "b"] {
         std::fs::create_dir(dir.path(name)).unwrap();

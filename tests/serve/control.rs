@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Told, exec, from_here, inside, softstop};
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes};
+use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes, may_enter_namespaces, CHILD};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -27,9 +27,7 @@ const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
 
 #[test]
 fn status_is_a_table_or_json() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let running = up(&["--grace", "30s"], PROMPT);
     let table = exec(&running, &["status"]).expect(0, "NAME").out;
     assert!(table.starts_with("softstop ") && table.contains("Running, ready"), "{table}");
@@ -60,9 +58,7 @@ fn a_status_that_cannot_be_written_is_a_failure_unless_nobody_wants_it() {
 /// A preStop exec hook as the kubelet runs it, SIGTERM after it.
 #[test]
 fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let mut running = up(&["--grace", "30s", "--drain-sleep", "700ms"], PROMPT);
     let asked = Instant::now();
     exec(&running, &["drain"]).expect(0, "drained in");
@@ -81,9 +77,7 @@ fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
 /// The kubelet's timer has run out: SIGTERM, and SIGKILL two seconds later. Nothing of the thirty seconds counts any more.
 #[test]
 fn sigterm_while_the_drain_is_waited_for_leaves_two_seconds() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let mut running = up(&["--grace", "60s", "--drain-sleep", "40s"], &["on:TERM", "say:up", "wait"]);
     let mut client = inside(&running, &[], &["drain"]);
     let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -100,9 +94,7 @@ fn sigterm_while_the_drain_is_waited_for_leaves_two_seconds() {
 /// The client is in the PID namespace that ends with softstop, and must not be killed with it.
 #[test]
 fn stop_waits_for_the_end_and_is_told_of_it_before() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     for _ in 0..10 {
         let running = up(&["--grace", "30s"], &["exit-on:TERM:5:300", "say:up", "wait"]);
         let told = exec(&running, &["stop"]);
@@ -119,9 +111,7 @@ fn stop_waits_for_the_end_and_is_told_of_it_before() {
 
 #[test]
 fn an_order_need_not_be_waited_for() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let running = up(&["--grace", "30s", "--drain-sleep", "1s"], PROMPT);
     exec(&running, &["stop", "--no-wait"]).expect(0, "stopping; SIGKILL to what is left in");
     running.wait(GRACE).expect_code(0);
@@ -129,9 +119,7 @@ fn an_order_need_not_be_waited_for() {
 
 #[test]
 fn unready_takes_the_pod_out_of_service_and_ready_brings_it_back() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let port = free_port();
     let mut running = up(&["--grace", "30s", "--http", &port.to_string()], PROMPT);
     running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
@@ -144,12 +132,10 @@ fn unready_takes_the_pod_out_of_service_and_ready_brings_it_back() {
 
 #[test]
 fn one_process_of_several_is_restarted_signalled_and_started() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::new();
     let process = |name: &str, words: &str| {
-        format!("[[process]]\nname = '{name}'\ncommand = ['perl', '{}', {words}]\n", crate::support::CHILD)
+        format!("[[process]]\nname = '{name}'\ncommand = ['perl', '{}', {words}]\n", CHILD)
     };
     let config = format!(
         "grace = '30s'\n{}{}on_exit = 'continue'\nrestart = 'never'\n",
@@ -175,9 +161,7 @@ fn one_process_of_several_is_restarted_signalled_and_started() {
 
 #[test]
 fn another_user_is_rejected_and_the_log_says_so_once() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let mut running = up(&["--grace", "30s"], PROMPT);
     for _ in 0..5 {
         let other = ["--setuid", "65534", "--setgid", "65534"];
@@ -194,9 +178,7 @@ fn another_user_is_rejected_and_the_log_says_so_once() {
 
 #[test]
 fn the_user_softstop_runs_as_may_ask_and_root_may() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let through = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
     let running = Launch::child(&["--grace", "30s"], PROMPT).through(&through).up();
     let same = ["--setuid", "65534", "--setgid", "65534"];
@@ -210,9 +192,7 @@ fn the_user_softstop_runs_as_may_ask_and_root_may() {
 /// Everybody without a mapping in softstop's user namespace has the same uid there, softstop included.
 #[test]
 fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     // Its own: abstract addresses are the whole machine's.
     let address = format!("@softstop-unmapped-{}", std::process::id());
     let flags = ["--grace", "30s", "--control", &address];
@@ -231,9 +211,7 @@ fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
 /// The other way round: a client in such a place does not take somebody else's listener for its own user's.
 #[test]
 fn a_client_without_a_mapping_believes_no_other_user() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     use std::os::linux::net::SocketAddrExt;
     let name = format!("softstop-squatter-{}", std::process::id());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
@@ -246,9 +224,7 @@ fn a_client_without_a_mapping_believes_no_other_user() {
 /// CVE-2020-15257: an abstract address is visible to every container of the pod, and root there is uid 0 here.
 #[test]
 fn root_in_another_pid_namespace_is_rejected_from_an_abstract_address() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let running = up(&["--grace", "30s"], PROMPT);
     let address = own_address(&running, 1);
     // From outside the address cannot be softstop's own either: nobody outside has that pid.
@@ -260,9 +236,7 @@ fn root_in_another_pid_namespace_is_rejected_from_an_abstract_address() {
 /// Below softstop's own namespace it is the same: a pid can be seen, but not one of ours.
 #[test]
 fn root_in_a_pid_namespace_below_is_rejected_too() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let running = up(&["--grace", "30s"], PROMPT);
     let address = own_address(&running, 1);
     let nested = ["unshare", "--pid", "--fork", "--mount-proc"];
@@ -273,9 +247,7 @@ fn root_in_a_pid_namespace_below_is_rejected_too() {
 
 #[test]
 fn an_address_that_somebody_else_holds_is_not_believed() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let running = up(&["--grace", "30s", "--control", "off"], PROMPT);
     let inode = std::fs::metadata(format!("/proc/{}/ns/pid", running.pid())).unwrap().ino();
     use std::os::linux::net::SocketAddrExt;
@@ -306,9 +278,7 @@ fn two_on_one_machine_have_addresses_of_their_own() {
 
 #[test]
 fn a_read_only_root_is_no_obstacle_and_a_path_on_it_is_a_warning() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let read_only = "mount --rbind / / && mount -o remount,ro,bind / && cd / && exec \"$@\"";
     for (flags, warned) in [(&["--grace", "30s"][..], false), (&["--grace", "30s", "--control", "/s.sock"], true)] {
         let mut running = Launch::child(flags, PROMPT).through(&["sh", "-c", read_only, "sh"]).up();
@@ -377,9 +347,7 @@ fn what_is_in_the_way_is_a_warning_and_stays() {
 
 #[test]
 fn off_is_off_and_nonsense_is_refused() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let running = up(&["--grace", "30s", "--control", "off"], PROMPT);
     exec(&running, &["status"]).expect(69, "no softstop with a control socket runs");
     from_here(&["status", "--control", "off"]).expect(69, "is off");
@@ -411,12 +379,10 @@ fn memory_and_descriptors_are_as_before_after_many_orders() {
 /// Held down: its policy would bring it back at once.
 #[test]
 fn stop_with_a_name_holds_that_process_down_until_it_is_started() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let process = |name: &str, more: &str| {
-        let child = crate::support::CHILD;
+        let child = CHILD;
         format!(
             "[[process]]\nname = {name:?}\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0\", \"say:{name} up\", \"wait\"]\n{more}\n"
         )

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::faults::{self, Fault};
 use crate::support::http::{free_port, status_of};
 use crate::support::idle::Service;
-use crate::support::{Ended, Launch, Running, SOON};
+use crate::support::{Ended, Launch, Running, SOON, namespaces};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -53,9 +53,7 @@ fn seconds(text: &str) -> Result<Duration, std::num::ParseFloatError> {
 /// The one line in a Dockerfile: a server, its child and a daemon of its own, IPv4 and IPv6, none of which softstop was told of.
 #[test]
 fn the_variable_alone_waits_for_whatever_the_program_and_its_children_listen_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let words = ["fork", "listen6", "say:serving child", "serve", "end", "session", "listen", "serve", "end", "listen"];
     let (mut running, ports) = up(server(&[], &words).env("SOFTSTOP_DRAIN", "auto").env("SOFTSTOP_GRACE", "30s"));
     running.wait_for_count("port=", 3);
@@ -93,9 +91,7 @@ fn the_variable_alone_waits_for_whatever_the_program_and_its_children_listen_on(
 /// Nothing can come, so nothing is waited for: neither the lag of endpoints, nor what was stated for it. A short grace reaches it, too.
 #[test]
 fn a_program_that_listens_on_nothing_is_told_at_once() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let launch = Launch::child(&["--drain", "auto", "--drain-sleep", "20s"], &["exit-on:TERM:0", "say:up", "wait"]);
     let running = launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1").up();
     let (ended, _) = running.stop_within(GRACE);
@@ -106,9 +102,7 @@ fn a_program_that_listens_on_nothing_is_told_at_once() {
 /// Whoever else listens in the network namespace, and softstop's own port.
 #[test]
 fn the_ports_of_others_and_of_softstop_itself_are_not_waited_for() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let other = Service::new();
     let held = [other.connect(Ipv4Addr::LOCALHOST), other.connect(Ipv6Addr::LOCALHOST)];
     let own = free_port();
@@ -128,9 +122,7 @@ fn the_ports_of_others_and_of_softstop_itself_are_not_waited_for() {
 /// As with a program that has capabilities of its file, or another user: whose a socket is cannot be seen.
 #[test]
 fn where_the_programs_files_are_hidden_everything_that_listens_is_waited_for_and_it_is_said() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let user = Fault::User(faults::user());
     // A network namespace of its own: nothing but the program listens in it.
     let launch = server(&["--drain", "auto", "--grace", "30s"], &["hide", "listen"]).through(&["unshare", "--net"]);
@@ -145,9 +137,7 @@ fn where_the_programs_files_are_hidden_everything_that_listens_is_waited_for_and
 /// No /proc at all: sock_diag still says what listens.
 #[test]
 fn without_proc_everything_that_listens_is_waited_for() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let launch = server(&["--drain", "auto", "--grace", "30s"], &["listen"]).through(&["unshare", "--net"]);
     let (mut running, ports) = up(faults::launch(&[Fault::Empty("/proc")], launch));
     running.term();
@@ -158,9 +148,7 @@ fn without_proc_everything_that_listens_is_waited_for() {
 /// In a pod the endpoint leaves the load balancers seconds after T0, however quiet it is until then; where nobody balances load, not.
 #[test]
 fn in_a_pod_it_waits_for_the_endpoints_and_elsewhere_for_quiet_alone() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let drained = |flags: &[&str], pod: bool| {
         let launch = server(flags, &["listen"]).env("SOFTSTOP_DRAIN", "auto");
         let launch = if pod { launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1") } else { launch };
@@ -191,9 +179,7 @@ fn in_a_pod_it_waits_for_the_endpoints_and_elsewhere_for_quiet_alone() {
 /// `docker stop` gives ten seconds, and nobody has told softstop so: the program has to have its turn before.
 #[test]
 fn where_nobody_says_the_grace_the_program_is_told_before_docker_kills() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (mut running, ports) = up(server(&["--drain", "auto"], &["listen"]));
     let mut client = in_a_request(Ipv4Addr::LOCALHOST, ports[0]);
     let began = Instant::now();
@@ -211,9 +197,7 @@ fn where_nobody_says_the_grace_the_program_is_told_before_docker_kills() {
 
 #[test]
 fn ports_may_be_named_instead() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let port = free_port();
     let other = Service::new();
     let launch =
@@ -229,9 +213,7 @@ fn ports_may_be_named_instead() {
 /// As a kubelet asks; without a guard, or without a port to be asked at, nothing is started, and no token is shown.
 #[test]
 fn the_wrapper_serves_the_guarded_prestop_endpoint() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     const TOKEN: &str = "0123456789abcdef-token";
     let ask = |port: u16, more: &str| {
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -272,9 +254,7 @@ fn the_wrapper_serves_the_guarded_prestop_endpoint() {
 
 #[test]
 fn the_wrapper_asks_for_a_dump_before_it_kills() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let flags = ["--grace", "6s", "-s", "TERM:300ms", "--diagnose", "QUIT:2500ms"];
     let (ended, _) = up(server(&flags, &["on:TERM", "on:QUIT"])).0.stop_within(GRACE);
     ended.expect_code(137).expect("sending SIGQUIT for a diagnosis").expect("QUIT received");
@@ -283,9 +263,7 @@ fn the_wrapper_asks_for_a_dump_before_it_kills() {
 /// The kubelet's clock is not softstop's where no hook has said that it began: once, and only in a pod, with a drain.
 #[test]
 fn a_pod_without_a_hook_is_told_that_nobody_knows_its_grace() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let said = "no preStop hook has announced this stop";
     let start = |pod: bool| {
         let launch = Launch::child(&["--drain-sleep", "200ms"], &["exit-on:TERM:0", "say:up", "wait"]);

@@ -141,9 +141,7 @@ pub fn findings(said: &Value) -> Vec<&Value> {
 
 #[test]
 fn each_way_to_stop_badly_is_found_and_what_is_mended_passes() {
-    if !installed(&["python3"]) {
-        return;
-    }
+    needs!(installed(&["python3"]));
     let dir = Dir::new();
     // Some are mended to the same.
     let anew = |n: usize| !WAYS[..n].iter().any(|way| (way.mended, way.flags) == (WAYS[n].mended, WAYS[n].flags));
@@ -181,9 +179,7 @@ fn check(dir: &Dir, n: usize, bad: bool) {
 /// The wrapper, several graces, and what is said for people and for CI.
 #[test]
 fn the_wrapper_is_drilled_with_several_graces_and_reported_for_ci() {
-    if !installed(&["python3"]) {
-        return;
-    }
+    needs!(installed(&["python3"]));
     let dir = Dir::new();
     let port = free_port();
     let (url, port) = (format!("http://127.0.0.1:{port}/"), port.to_string());
@@ -207,9 +203,7 @@ fn the_wrapper_is_drilled_with_several_graces_and_reported_for_ci() {
 
 #[test]
 fn a_crash_is_rehearsed() {
-    if !installed(&["python3"]) {
-        return;
-    }
+    needs!(installed(&["python3"]));
     let dir = Dir::new();
     let port = free_port();
     let file =

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::http::free_port;
-use crate::support::{Dir, SOON, installed};
+use crate::support::{Dir, SOON, installed, namespaces};
 
 /// nginx with `server` as its only server, everything it writes below `place`.
 fn nginx_conf(place: &str, upstream: &str, server: &str) -> String {
@@ -51,12 +51,7 @@ fn request(port: u16) -> Result<(), String> {
 /// Its idle connections stay for a minute; the drain is over soon after the last request, and nothing is lost until then.
 #[test]
 fn behind_an_nginx_pool_of_idle_connections_the_drain_is_over_soon_after_the_traffic() {
-    if !crate::support::namespaces() {
-        return;
-    }
-    if !installed(&["nginx"]) {
-        return;
-    }
+    needs!(namespaces(), installed(&["nginx"]));
     let (dir, port, entry) = (Dir::new(), free_port(), free_port());
     for place in ["app", "edge"] {
         std::fs::create_dir(dir.path(place)).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::from_here;
 use crate::support::http::{free_port, get, status_of};
-use crate::support::{Dir, Ended, Launch, SOON, installed};
+use crate::support::{Dir, Ended, Launch, SOON, installed, Running, SOFTSTOP};
 use softstop::config::check::read;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -38,7 +38,7 @@ pub fn copy(dir: &Dir, example: &str, changes: &[(&str, &str)]) -> String {
     dir.text("softstop.toml")
 }
 
-fn start(config: &str, env: &[(&str, &str)]) -> crate::support::Running {
+fn start(config: &str, env: &[(&str, &str)]) -> Running {
     let launch = Launch::new(["run", "-c", config]).not_pid1().current_dir(Path::new(ROOT));
     env.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start()
 }
@@ -55,7 +55,7 @@ pub fn expect_in_order(ended: &Ended, lines: &[&str]) {
 
 /// cargo builds the examples with the tests, beside the binary.
 pub fn built_web() -> PathBuf {
-    Path::new(crate::support::SOFTSTOP).with_file_name("examples").join("web")
+    Path::new(SOFTSTOP).with_file_name("examples").join("web")
 }
 
 #[test]
@@ -213,9 +213,7 @@ fn never_closes(port: u16, enough: &AtomicBool) -> Result<usize, String> {
 /// Nothing but an answer can make such a client go, and a server that closes by itself may cut off a request that is on its way.
 #[test]
 fn clients_that_never_close_are_sent_elsewhere_by_nginx_and_lose_nothing() {
-    if !installed(&["nginx"]) {
-        return;
-    }
+    needs!(installed(&["nginx"]));
     let (dir, port) = (Dir::without_spaces(), free_port());
     let (flag, number, here) = (dir.text("draining"), port.to_string(), dir.text("."));
     // As root its workers would be somebody else, who may not look into the test's folder.

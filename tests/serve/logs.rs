@@ -12,7 +12,7 @@ use nix::unistd::{Pid, mkfifo};
 
 use crate::support::client::{Told, softstop};
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{Dir, Launch, Running, SOON, faults};
+use crate::support::{Dir, Launch, Running, SOON, faults, namespaces, account};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -192,9 +192,7 @@ fn a_file_that_was_moved_is_begun_anew_and_so_is_one_whose_folder_was_gone() {
 
 #[test]
 fn a_full_disk_loses_lines_and_says_how_many_and_a_stop_is_a_stop() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::new();
     fs::create_dir(dir.path("disk")).unwrap();
     let log = dir.text("disk/web.log");
@@ -239,7 +237,7 @@ fn a_file_system_that_hangs_holds_up_neither_the_program_for_ever_nor_the_stop()
         // "a line of some length\n" has 22 bytes.
         assert_eq!(lost(&ended.all(), hung.file()), 2_200_000 / 22, "{}", ended.all());
         hung.release();
-        crate::support::account::nothing_left(&mark);
+        account::nothing_left(&mark);
     });
 }
 
@@ -275,9 +273,7 @@ fn writers(running: &Running) -> Vec<i32> {
 
 #[test]
 fn a_writer_that_is_killed_is_followed_by_another_also_at_the_deadline() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let log = dir.text("web.log");
     // It goes on at SIGTERM, so that it is killed with everything else, its log's writer included.

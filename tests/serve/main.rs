@@ -6,6 +6,7 @@
     reason = "tests wait for their own children and ask in threads"
 )]
 
+#[macro_use]
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use crate::support::faults::{self, Fault};
-use crate::support::{CHILD, Dir, Running};
+use crate::support::{CHILD, Dir, Running, may_enter_namespaces};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -41,9 +41,7 @@ fn until_noticed(running: &mut Running, line: &str, count: usize, mut change: im
 
 #[test]
 fn each_way_to_change_a_file_is_noticed_and_acted_upon() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::without_spaces();
     for folder in ["tls", "mount", "mount/..1", "conf.d", "own"] {
         create_dir(dir.path(folder)).unwrap();
@@ -100,9 +98,7 @@ fn each_way_to_change_a_file_is_noticed_and_acted_upon() {
 
 #[test]
 fn a_storm_of_writes_is_few_acts() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::without_spaces();
     let file = dir.write("file", "0");
     let rules =
@@ -128,9 +124,7 @@ fn a_storm_of_writes_is_few_acts() {
 
 #[test]
 fn without_inotify_a_change_is_still_noticed() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let dir = Dir::without_spaces();
     let file = dir.write("file", "0");
     let rules = format!("[[on_change]]\npaths = ['{file}']\nsettle = '100ms'\nrestart = 'api'\n");

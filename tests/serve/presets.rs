@@ -93,9 +93,7 @@ fn a_proxy_finishes(dir: &Dir, command: &[&str], preset: &str, first: &str, port
 
 #[test]
 fn nginx_finishes_what_is_under_way() {
-    if !able("nginx") {
-        return;
-    }
+    needs!(able("nginx"));
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {};\n", dir.text(kind)))
@@ -112,9 +110,7 @@ fn nginx_finishes_what_is_under_way() {
 
 #[test]
 fn haproxy_finishes_what_is_under_way() {
-    if !able("haproxy") {
-        return;
-    }
+    needs!(able("haproxy"));
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let text = format!(
         "global\n  maxconn 64\ndefaults\n  mode http\n  timeout connect 60s\n  timeout client 120s\n  timeout server 120s\n\
@@ -127,9 +123,7 @@ fn haproxy_finishes_what_is_under_way() {
 
 #[test]
 fn apache_finishes_what_is_under_way() {
-    if !able("apache2") {
-        return;
-    }
+    needs!(able("apache2"));
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http"]
         .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
@@ -146,9 +140,7 @@ fn apache_finishes_what_is_under_way() {
 
 #[test]
 fn lighttpd_finishes_what_is_under_way() {
-    if !able("lighttpd") {
-        return;
-    }
+    needs!(able("lighttpd"));
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let text = format!(
         "server.modules = (\"mod_proxy\")\nserver.document-root = \"{}\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
@@ -188,9 +180,7 @@ fn ask_fastcgi(port: u16, script: &str) -> JoinHandle<String> {
 fn php_fpm_finishes_what_is_under_way() {
     // As Debian 12 and 13 call it.
     let installed = ["php-fpm8.2", "php-fpm8.4"].into_iter().find(|name| Path::new("/usr/sbin").join(name).is_file());
-    if !able(installed.unwrap_or("php-fpm8.2")) {
-        return;
-    }
+    needs!(able(installed.unwrap_or("php-fpm8.2")));
     let (dir, port) = (Dir::without_spaces(), free_port());
     let script = format!(
         "<?php touch('{}'); while (!file_exists('{}')) {{ usleep(20000); clearstatcache(); }} echo 'hello';",
@@ -252,9 +242,7 @@ fn a_python_server_finishes(dir: &Dir, command: &[&str], preset: &str, ready: Op
 
 #[test]
 fn gunicorn_finishes_what_is_under_way() {
-    if !able("gunicorn") {
-        return;
-    }
+    needs!(able("gunicorn"));
     let (dir, port) = (Dir::without_spaces(), free_port());
     python_application(&dir);
     let address = format!("127.0.0.1:{port}");
@@ -264,9 +252,7 @@ fn gunicorn_finishes_what_is_under_way() {
 
 #[test]
 fn uwsgi_finishes_what_is_under_way() {
-    if !able("uwsgi-core") {
-        return;
-    }
+    needs!(able("uwsgi-core"));
     let (dir, port) = (Dir::without_spaces(), free_port());
     python_application(&dir);
     let address = format!("127.0.0.1:{port}");

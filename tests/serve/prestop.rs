@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::support::http::{Response, free_port, status_of};
-use crate::support::{CHILD, Dir, Running, SOON, namespaces};
+use crate::support::{CHILD, Dir, Running, SOON, namespaces, http};
 
 const GRACE: Duration = Duration::from_secs(30);
 const TOKEN: &str = "0123456789abcdef-token";
@@ -89,9 +89,7 @@ fn sleep(time: &str) -> String {
 /// SIGTERM comes as soon as the hook has its answer; the connection stays open all the time.
 #[test]
 fn a_kubelets_hook_is_answered_when_drained_and_the_process_lives_until_sigterm() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("700ms"), PROMPT);
     let asked = Instant::now();
     let mut hook = Asking::kubelet(port, "");
@@ -111,9 +109,7 @@ fn a_kubelets_hook_is_answered_when_drained_and_the_process_lives_until_sigterm(
 /// The kubelet's timer has run out: two seconds are left, whatever the budget was.
 #[test]
 fn sigterm_during_the_hook_leaves_two_seconds_to_what_is_essential_first() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let steps = "[[drain]]\nsleep = '40s'\nreserve = '2s'\n\
                  [[drain]]\nname = 'not needed'\nexec = ['sleep', '30']\nreserve = '1s'\n\
                  [[drain]]\nname = 'flush'\nexec = ['sh', '-c', 'echo flushed >>\"DIR/flushed\"']\n\
@@ -140,9 +136,7 @@ fn sigterm_during_the_hook_leaves_two_seconds_to_what_is_essential_first() {
 
 #[test]
 fn a_client_that_goes_away_stops_nothing_and_is_no_hook_any_more() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("4s"), PROMPT);
     let asked = Instant::now();
     let hook = Asking::kubelet(port, "");
@@ -161,9 +155,7 @@ fn a_client_that_goes_away_stops_nothing_and_is_no_hook_any_more() {
 /// The answer is written before PID 1 goes, also when the drain's end is the end of everything.
 #[test]
 fn the_answer_is_out_before_the_end() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // The process ends in the drain, of itself: then nothing is left to wait for.
     let steps = "[[drain]]\nname = 'leave'\nsignal = { process = 'web', signal = 'USR1' }\n[[drain]]\nsleep = '5s'\n";
     for round in 0..5 {
@@ -183,9 +175,7 @@ fn the_answer_is_out_before_the_end() {
 
 #[test]
 fn nobody_is_let_in_without_the_guards_leave() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     // Off unless enabled.
     let Pod { running, port, .. } = pod_with("", "", PROMPT);
     Asking::kubelet(port, "").expect(404, "not found");
@@ -205,7 +195,7 @@ fn nobody_is_let_in_without_the_guards_leave() {
     assert_eq!(status_of(port, "/readyz"), Some(200), "somebody was let in");
     // Who has the token need not be a kubelet.
     Asking::send(port, &format!("GET /prestop HTTP/1.1\r\nHost: x\r\n{}\r\n", bearer(TOKEN))).expect(200, "");
-    let status = crate::support::http::status_json(port).to_string();
+    let status = http::status_json(port).to_string();
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("stopping: GET /prestop by 127.0.0.1").expect("a client was rejected: 127.0.0.1");
     // Once in ten seconds.
@@ -218,9 +208,7 @@ fn nobody_is_let_in_without_the_guards_leave() {
 
 #[test]
 fn another_network_and_another_program_are_rejected() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Pod { running, port, .. } = pod_with("from = '10.244.0.0/16'", "", PROMPT);
     Asking::kubelet(port, "").expect(403, "forbidden");
     running.stop_within(GRACE).0.expect("127.0.0.1 is in no network of `from`").expect_code(0);
@@ -231,9 +219,7 @@ fn another_network_and_another_program_are_rejected() {
 
 #[test]
 fn the_token_may_be_in_a_file_and_a_bad_file_starts_nothing() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let file = dir.write("token", &format!("{TOKEN}\n"));
     let Pod { mut running, port, .. } = pod_with(&format!("token_file = '{file}'"), "", PROMPT);
@@ -256,9 +242,7 @@ fn the_token_may_be_in_a_file_and_a_bad_file_starts_nothing() {
 /// Eight wait, the others are told so; probes are answered all the time; all of them are at the end.
 #[test]
 fn a_crowd_of_hooks_is_bounded_and_everybody_is_answered() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("3s"), PROMPT);
     let mut first = Asking::kubelet(port, "");
     running.wait_for("drain: sleep 3s");
@@ -278,9 +262,7 @@ fn a_crowd_of_hooks_is_bounded_and_everybody_is_answered() {
 /// Heads in pieces, bodies that never come, a second request behind the first, a reset: the hook beside them does not notice.
 #[test]
 fn hostile_hooks_harm_nobody() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("3s"), PROMPT);
     let agent = "Host: x\r\nUser-Agent: kube-lifecycle/1.36\r\n";
     let _half = Asking::send(port, &format!("GET /prestop HTTP/1.1\r\n{agent}"));
@@ -298,9 +280,7 @@ fn hostile_hooks_harm_nobody() {
 /// No step, a prompt process: the hook, and the stop after it, take milliseconds. The quickest of many, as the machine may be busy.
 #[test]
 fn with_nothing_to_do_hook_and_stop_take_milliseconds() {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let mut took = Vec::new();
     for _ in 0..30 {
         let Pod { running, port, .. } = pod_with(LOCAL, "", PROMPT);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Told, inside, softstop};
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOON, processes};
+use crate::support::{Dir, Launch, Running, SOON, processes, may_enter_namespaces, CHILD};
 
 fn probe(args: &[&str]) -> Told {
     Told::by(&mut patient(softstop(&["probe"]), args))
@@ -101,9 +101,7 @@ fn a_wrong_command_line_is_64() {
 /// No port: the question goes over the control socket.
 #[test]
 fn softstops_own_endpoints_are_asked_without_a_port() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::new();
     let config = dir.write(
         "softstop.toml",
@@ -111,7 +109,7 @@ fn softstops_own_endpoints_are_asked_without_a_port() {
             "grace = '60s'\n[[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n\
              [process.readiness]\nexec = ['test', '-e', '{}']\nperiod = '50ms'\ntimeout = '20s'\nfailure_threshold = 1\n\
              [[drain]]\nsleep = '30s'\n",
-            crate::support::CHILD,
+            CHILD,
             dir.text("ready")
         ),
     );
@@ -131,9 +129,7 @@ fn softstops_own_endpoints_are_asked_without_a_port() {
 
 #[test]
 fn before_the_start_is_over_startup_says_what_runs() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::new();
     let text = "[[init]]\nname = 'migrate'\nexec = ['sleep', '1000']\n[[process]]\nname = 'web'\ncommand = ['true']\n";
     let config = dir.write("softstop.toml", text);
@@ -147,9 +143,7 @@ fn before_the_start_is_over_startup_says_what_runs() {
 /// The variables that the container was started with are the probe's, too.
 #[test]
 fn without_a_control_socket_the_probe_port_is_asked() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let listen = format!("0.0.0.0:{}", free_port());
     let env = [("SOFTSTOP_CONTROL", "off"), ("SOFTSTOP_HTTP", listen.as_str())];
     let launch = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]);
@@ -165,9 +159,7 @@ fn without_a_control_socket_the_probe_port_is_asked() {
 
 #[test]
 fn a_softstop_that_does_not_answer_is_given_up_at_the_timeout() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).up();
     processes::send(running.pid(), libc::SIGSTOP);
     let begun = Instant::now();

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::client::from_here;
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, at_once, installed, skip};
+use crate::support::{Dir, Launch, at_once, installed, skip, SOON, http};
 
 /// A server, and where it has said that it listens.
 struct Server {
@@ -56,9 +56,7 @@ fn tls(key: &str, cert: &str, more: &[&str]) -> Server {
 
 #[test]
 fn a_server_with_tls_is_asked_with_tls_whoever_it_says_it_is() {
-    if !installed(&["openssl"]) {
-        return;
-    }
+    needs!(installed(&["openssl"]));
     let kinds = [&["rsa:2048"][..], &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], &["ed25519"]];
     at_once(kinds, |kind| {
         let dir = Dir::new();
@@ -74,9 +72,7 @@ fn a_server_with_tls_is_asked_with_tls_whoever_it_says_it_is() {
 
 #[test]
 fn what_cannot_be_asked_with_tls_is_said_in_words() {
-    if !installed(&["openssl"]) {
-        return;
-    }
+    needs!(installed(&["openssl"]));
     let dir = Dir::new();
     let (key, cert) = certificate(&dir, &["rsa:2048"]);
     let said = |more: &[&str]| {
@@ -134,9 +130,7 @@ fn has_grpc() -> bool {
 
 #[test]
 fn a_grpc_server_is_asked_for_its_health() {
-    if !has_grpc() {
-        return;
-    }
+    needs!(has_grpc());
     let server = Server::start(Command::new(PYTHON).args(["-c", GRPC, "0"]), "listens on");
     let ask = |service: &str| probe(&format!("grpc://127.0.0.1:{}{service}", server.port));
     let no = |service: &str, why: &str| format!("softstop: error: grpc://127.0.0.1:{}/{service}: {why}\n", server.port);
@@ -157,9 +151,7 @@ fn a_grpc_server_is_asked_for_its_health() {
 
 #[test]
 fn a_process_is_ready_when_its_grpc_health_is() {
-    if !has_grpc() {
-        return;
-    }
+    needs!(has_grpc());
     let dir = Dir::new();
     let (http, port) = (free_port(), free_port());
     dir.write("server.py", GRPC);
@@ -177,15 +169,15 @@ fn a_process_is_ready_when_its_grpc_health_is() {
     let mut running = Launch::new(["run", "--config", &config]).start();
     running.wait_for("listens on");
     running.wait_until("the startup probe's reason", |_| {
-        let body = crate::support::http::get(http, "/startupz").map(|answer| answer.body).unwrap_or_default();
+        let body = http::get(http, "/startupz").map(|answer| answer.body).unwrap_or_default();
         body.contains("answered NOT_SERVING")
     });
     running.term();
-    running.wait(crate::support::SOON);
+    running.wait(SOON);
     let well = dir.read("softstop.toml").replace("service = 'ill'", "service = ''");
     let config = dir.write("well.toml", &well);
     let mut running = Launch::new(["run", "--config", &config]).start();
     running.wait_until("ready", |_| status_of(http, "/readyz") == Some(200));
     running.term();
-    running.wait(crate::support::SOON).expect_within_the_grace();
+    running.wait(SOON).expect_within_the_grace();
 }

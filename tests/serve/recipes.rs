@@ -103,9 +103,7 @@ fn a_check_has_nothing_to_say_of_a_recipe_and_its_pod() {
 
 #[test]
 fn nginx_by_its_recipe_loses_no_request() {
-    if !installed(&["nginx"]) {
-        return;
-    }
+    needs!(installed(&["nginx"]));
     let paths = [("/etc/nginx/nginx.conf", "DIR/nginx.conf"), ("/tmp/", "DIR/"), ("/usr/share/nginx/html", "DIR")];
     Rig::new("nginx", &paths).passes_under_load("/healthz");
 }
@@ -186,9 +184,7 @@ fn nginx_and_php_fpm_answer_after_a_crash_of_each_and_what_was_under_way_at_the_
 
 #[test]
 fn celery_by_its_recipe_finishes_the_task_under_way() {
-    if !installed(&["celery", "redis-server", "redis-cli", "python3"]) {
-        return;
-    }
+    needs!(installed(&["celery", "redis-server", "redis-cli", "python3"]));
     let rig = Rig::new(
         "celery",
         &[
@@ -223,9 +219,7 @@ fn celery_by_its_recipe_finishes_the_task_under_way() {
 
 #[test]
 fn redis_by_its_recipe_saves_what_it_has() {
-    if !installed(&["redis-server", "redis-cli"]) {
-        return;
-    }
+    needs!(installed(&["redis-server", "redis-cli"]));
     // It is ready when it has something to save.
     let rig = Rig::new(
         "redis",
@@ -274,9 +268,7 @@ fn postgres_by_its_recipe_waits_for_a_transaction_and_not_for_a_pool() {
     else {
         return skip("PostgreSQL is not installed");
     };
-    if !root("to be the user postgres") {
-        return;
-    }
+    needs!(root("to be the user postgres"));
     // The image's script, which would make the data set and become its user, is not here.
     let server = format!("{:?}, \"-D\", \"DIR/data\", \"-k\", \"DIR\"", bin.join("postgres"));
     let rig = Rig::new(

@@ -75,9 +75,7 @@ impl Session {
 
 #[test]
 fn node_serves_requests_and_sessions_in_the_drain_and_says_goodbye_to_sessions() {
-    if !installed(&["/usr/bin/node", "/usr/share/nodejs/ws"]) {
-        return;
-    }
+    needs!(installed(&["/usr/bin/node", "/usr/share/nodejs/ws"]));
     let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port());
     let (web, own, here) = (port.to_string(), probes.to_string(), dir.text("."));
     let changes = [("8080", web.as_str()), ("9180", &own), ("/app", &here), ("minimum = \"5s\"", "minimum = \"1s\"")];
@@ -102,9 +100,7 @@ fn node_serves_requests_and_sessions_in_the_drain_and_says_goodbye_to_sessions()
 
 #[test]
 fn sidekiq_finishes_the_job_in_hand_and_leaves_the_next_one_in_its_queue() {
-    if !installed(&["/usr/bin/sidekiq", "/usr/bin/redis-server"]) {
-        return;
-    }
+    needs!(installed(&["/usr/bin/sidekiq", "/usr/bin/redis-server"]));
     let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port().to_string());
     let socket = dir.text("notify.sock");
     let (here, until) = (dir.text("."), format!("sleep 0.02 until File.exist?('{}')", dir.text("go")));
@@ -147,9 +143,7 @@ fn sidekiq_finishes_the_job_in_hand_and_leaves_the_next_one_in_its_queue() {
 
 #[test]
 fn java_answers_what_is_under_way_and_exits_with_zero() {
-    if !installed(&["/usr/bin/java"]) {
-        return;
-    }
+    needs!(installed(&["/usr/bin/java"]));
     let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port());
     let (web, own, here) = (port.to_string(), probes.to_string(), dir.text("."));
     let changes = [

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::client::exec;
-use crate::support::{CHILD, Dir, Launch, SOON};
+use crate::support::{CHILD, Dir, Launch, SOON, may_enter_namespaces};
 
 fn process(name: &str, more: &str) -> String {
     format!(
@@ -14,9 +14,7 @@ fn process(name: &str, more: &str) -> String {
 
 #[test]
 fn a_reload_applies_what_has_changed_and_nothing_else() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::without_spaces();
     std::fs::create_dir(dir.path("conf.d")).unwrap();
     let main = |more: &str| {
@@ -71,9 +69,7 @@ fn a_reload_applies_what_has_changed_and_nothing_else() {
 
 #[test]
 fn the_main_process_gets_sighup_where_it_says_so_and_by_order() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let dir = Dir::new();
     let config = |more: &str| {
         let text = format!(
@@ -94,9 +90,7 @@ fn the_main_process_gets_sighup_where_it_says_so_and_by_order() {
 
 #[test]
 fn the_wrapper_has_nothing_to_reload() {
-    if !crate::support::may_enter_namespaces() {
-        return;
-    }
+    needs!(may_enter_namespaces());
     let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).up();
     exec(&running, &["reload"]).expect(1, "it was started without a configuration");
     running.term();

@@ -110,9 +110,7 @@ fn a_rust_server_restarted_twenty_times_under_load_refuses_nobody() {
 #[test]
 fn gunicorn_restarted_under_load_refuses_nobody() {
     // Debian's own, whatever python3 comes first on the PATH.
-    if !installed(&["/usr/bin/gunicorn"]) {
-        return;
-    }
+    needs!(installed(&["/usr/bin/gunicorn"]));
     let dir = Dir::new();
     let app = "def app(env, start):\n    start('200 OK', [('Content-Length', '2')])\n    return [b'ok']\n";
     dir.write("app.py", app);

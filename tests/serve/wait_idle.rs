@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::faults::{self, Fault};
 use crate::support::idle::{Held, Service, in_a_network_of_its_own};
-use crate::support::{CHILD, Dir, Launch, Running, SOON, account, starvation};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, account, starvation, namespaces, Ended, Proc, at_once, http, skip};
 
 const GRACE: Duration = Duration::from_secs(40);
 
@@ -38,9 +38,7 @@ fn step(dir: &Dir, printed: &str) -> (Duration, String, String) {
 
 #[test]
 fn without_traffic_it_takes_the_quiet_window_and_no_longer() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     // Older than the stop: no arrivals.
     service.request();
@@ -53,7 +51,7 @@ fn without_traffic_it_takes_the_quiet_window_and_no_longer() {
 }
 
 /// IPv4, IPv6, and IPv4 that an IPv6 socket holds; then the ways that a kernel may refuse to tell.
-fn connections_hold_it_up(faults: &[Fault]) -> crate::support::Ended {
+fn connections_hold_it_up(faults: &[Fault]) -> Ended {
     let (dir, service) = (Dir::new(), Service::new());
     let mut held = vec![service.connect(Ipv4Addr::LOCALHOST), service.connect(Ipv6Addr::LOCALHOST)];
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"100ms\" }}\ntimeout = \"30s\"", service.port);
@@ -78,7 +76,7 @@ fn connections_hold_it_up(faults: &[Fault]) -> crate::support::Ended {
 
 #[test]
 fn connections_of_both_families_hold_it_up() {
-    if crate::support::namespaces() {
+    if namespaces() {
         connections_hold_it_up(&[]).expect("2 open, 2 active, ").expect_not("unknown");
     }
 }
@@ -86,9 +84,7 @@ fn connections_of_both_families_hold_it_up() {
 /// seccomp profiles refuse netlink, gVisor does not know sock_diag: then /proc/net says it.
 #[test]
 fn where_sock_diag_is_refused_proc_is_read() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     for errno in ["EPERM", "EAFNOSUPPORT"] {
         // The kernel's counter of connections is the whole network's, and other tests go on in the machine's.
         in_a_network_of_its_own(|| {
@@ -100,9 +96,7 @@ fn where_sock_diag_is_refused_proc_is_read() {
 /// Nobody knows whether anybody is still served, so the step takes what time it has, and says why.
 #[test]
 fn where_nothing_can_be_seen_it_waits_its_time() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let (dir, service) = (Dir::new(), Service::new());
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"2500ms\"", service.port);
     let faults = [Fault::Refused("EPERM", "socket=16"), Fault::Empty("/proc")];
@@ -118,9 +112,7 @@ fn where_nothing_can_be_seen_it_waits_its_time() {
 /// Each restarts the quiet window, also those that have come and gone between two looks.
 #[test]
 fn while_clients_come_it_goes_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     let other = Service::new();
     let step_ =
@@ -151,9 +143,7 @@ fn while_clients_come_it_goes_on() {
 /// The connections of sidecars, of the node, and of softstop's own probes.
 #[test]
 fn peers_that_do_not_count_do_not_hold_it_up() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> = (2..5).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 0, n))).collect();
     let ignored = service.connect_from(Ipv4Addr::new(127, 0, 9, 1));
@@ -171,9 +161,7 @@ fn peers_that_do_not_count_do_not_hold_it_up() {
 
 #[test]
 fn softstop_s_own_probes_do_not_count() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     service.answer_probes();
     let probe =
@@ -192,9 +180,7 @@ fn softstop_s_own_probes_do_not_count() {
 /// Who is cut says what was left.
 #[test]
 fn what_is_left_when_it_is_cut_is_named() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> = (0..7).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"2500ms\"", service.port);
@@ -210,14 +196,12 @@ fn what_is_left_when_it_is_cut_is_named() {
 /// The dump is taken in pieces: a table of thousands delays neither probes nor the end.
 #[test]
 fn thousands_of_connections_hold_up_nothing_else() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     const MANY: usize = 4000;
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> =
         (0..MANY).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 1, (n % 100) as u8 + 1))).collect();
-    let http = crate::support::http::free_port();
+    let http = http::free_port();
     let step_ = format!("wait_idle = {{ port = {} }}\ntimeout = \"3s\"", service.port);
     let file = config(&dir, &step_, "");
     let text = std::fs::read_to_string(&file).unwrap() + &format!("[http]\nlisten = \"127.0.0.1:{http}\"\n");
@@ -228,7 +212,7 @@ fn thousands_of_connections_hold_up_nothing_else() {
     let starved = |r: &Running| starvation::of(r.pid()) + starvation::own();
     while !running.printed().contains("finish: timed out") {
         let (asked, before) = (Instant::now(), starved(&running));
-        if crate::support::http::status_of(http, "/livez") == Some(200) {
+        if http::status_of(http, "/livez") == Some(200) {
             answers.push(asked.elapsed().saturating_sub(starved(&running).saturating_sub(before)));
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -246,9 +230,7 @@ fn thousands_of_connections_hold_up_nothing_else() {
 /// While connections cannot be seen clients may come and go: the quiet window is one in which they could be.
 #[test]
 fn after_a_time_without_sight_the_quiet_window_begins_anew() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     let (dir, service) = (Dir::new(), Service::new());
     let quiet = Duration::from_millis(1500);
     let held = service.connect(Ipv4Addr::LOCALHOST);
@@ -258,7 +240,7 @@ fn after_a_time_without_sight_the_quiet_window_begins_anew() {
     let began = Instant::now();
     faults::limit(&running, "nofile", 3);
     // As the kernel's OOM killer may: nobody asks any more, and nobody can be started who does.
-    let asks = |p: &crate::support::Proc| p.parent == running.pid() && p.name == "softstop";
+    let asks = |p: &Proc| p.parent == running.pid() && p.name == "softstop";
     for asking in running.marked().into_iter().filter(asks) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(asking.pid), nix::sys::signal::Signal::SIGKILL).unwrap();
     }
@@ -279,11 +261,9 @@ fn after_a_time_without_sight_the_quiet_window_begins_anew() {
 /// kernel's counter alone, and with /proc alone.
 #[test]
 fn connections_too_short_to_be_seen_count() {
-    if !faults::possible() {
-        return;
-    }
+    needs!(faults::possible());
     // The counter is the whole network's.
-    crate::support::at_once(
+    at_once(
         [&[][..], &[Fault::Refused("EPERM", "bind")], &[Fault::Refused("EPERM", "socket=16")]],
         |faults| {
             in_a_network_of_its_own(|| too_short_to_be_seen(faults));
@@ -320,9 +300,7 @@ fn too_short_to_be_seen(faults: &[Fault]) {
 /// What nginx, haproxy, a mesh or a gRPC client keep for the next request.
 #[test]
 fn a_pool_of_idle_connections_ends_with_its_silence() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     let opened = Instant::now();
     let pool: Vec<Held> = (0..14).map(|_| service.open(Ipv4Addr::LOCALHOST).served()).collect();
@@ -349,9 +327,7 @@ fn a_pool_of_idle_connections_ends_with_its_silence() {
 #[test]
 fn an_answer_is_waited_for_however_long_it_takes_the_first_and_a_later_one() {
     use std::io::{Read, Write};
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     let mut first: Vec<Held> = (0..10).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
     // It has been read, and is worked on.
@@ -385,9 +361,7 @@ fn all_stay_active(running: &Running, open: usize) {
 #[test]
 fn what_the_client_has_not_received_yet_is_waited_for() {
     use std::io::{Read, Write};
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     let clients = [false, true].map(|client_closes_first| {
         let Held { mut server, client } = service.open(Ipv4Addr::LOCALHOST).served();
@@ -416,10 +390,8 @@ fn what_the_client_has_not_received_yet_is_waited_for() {
 
 #[test]
 fn a_port_nobody_listens_on_is_said_and_takes_the_time_there_is() {
-    if !crate::support::namespaces() {
-        return;
-    }
-    let (dir, unused) = (Dir::new(), crate::support::http::free_port());
+    needs!(namespaces());
+    let (dir, unused) = (Dir::new(), http::free_port());
     let step_ = format!("wait_idle = {{ port = {unused}, quiet = \"0s\" }}\ntimeout = \"2500ms\"");
     let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
     let (took, outcome, reason) = step(&dir, &ended.all());
@@ -433,13 +405,11 @@ fn a_port_nobody_listens_on_is_said_and_takes_the_time_there_is() {
 /// As nginx does at SIGQUIT: whoever listened when the stop began did not write a wrong port.
 #[test]
 fn a_server_that_a_step_before_has_told_to_listen_no_more_is_no_mistake() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let file = config(&dir, "signal = { process = \"web\", signal = \"USR1\" }", "");
     let text = std::fs::read_to_string(&file).unwrap();
-    let port = crate::support::http::free_port();
+    let port = http::free_port();
     let text = text.replace("\"say:up\"", &format!("\"listen:127.0.0.1:{port}\", \"unlisten-on:USR1\", \"say:up\""));
     let wait = format!("[[drain]]\nname = \"idle\"\nwait_idle = {{ port = {port}, quiet = \"500ms\" }}\n");
     let between = "[[drain]]\nname = \"so that it has\"\nsleep = \"500ms\"\n";
@@ -451,9 +421,7 @@ fn a_server_that_a_step_before_has_told_to_listen_no_more_is_no_mistake() {
 /// Another container of the pod, another softstop on the machine: its connections are not ours.
 #[test]
 fn connections_of_another_instance_in_the_same_network_do_not_count() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let dir = Dir::new();
     let other = Service::at((Ipv4Addr::new(127, 0, 0, 2), 0));
     let held = other.connect_from(Ipv4Addr::LOCALHOST);
@@ -477,14 +445,12 @@ fn connections_of_another_instance_in_the_same_network_do_not_count() {
 
 #[test]
 fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, other) = (Dir::new(), Service::new());
     let held = other.connect(Ipv4Addr::LOCALHOST);
     let text =
         std::fs::read_to_string(config(&dir, "wait_idle = { ports = \"auto\", quiet = \"0s\" }\ntimeout = \"4s\"", ""));
-    let own = crate::support::http::free_port();
+    let own = http::free_port();
     let listen = format!("\"fork\", \"listen:127.0.0.3:{own}\", \"wait\", \"end\", \"say:up\"");
     let text = text.unwrap().replace("\"say:up\"", &listen);
     let mut running = start(&dir.write("softstop.toml", &text), &[]);
@@ -501,9 +467,7 @@ fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
 /// A kubelet's, of the kinds httpGet and tcpSocket, every second: shorter than the quiet window.
 #[test]
 fn the_node_s_probes_are_known_without_being_told() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let (dir, service) = (Dir::new(), Service::new());
     let node = Ipv4Addr::new(127, 0, 0, 5);
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"2s\" }}\ntimeout = \"35s\"", service.port);
@@ -532,10 +496,8 @@ fn the_node_s_probes_are_known_without_being_told() {
 /// To say what moves on a connection the kernel takes its lock, which a process may keep: whoever asks is held with it. PID 1 is not.
 #[test]
 fn a_process_that_keeps_a_connection_s_lock_holds_nobody() {
-    if !crate::support::namespaces() {
-        return;
-    }
-    let (dir, http) = (Dir::new(), crate::support::http::free_port());
+    needs!(namespaces());
+    let (dir, http) = (Dir::new(), http::free_port());
     let step_ = "wait_idle = { ports = \"auto\", quiet = \"0s\" }\ntimeout = \"9s\"";
     let text =
         std::fs::read_to_string(config(&dir, step_, "stop = [{ signal = \"SIGTERM\", wait = \"500ms\" }]\n")).unwrap();
@@ -546,10 +508,10 @@ fn a_process_that_keeps_a_connection_s_lock_holds_nobody() {
         .wait_until("it sends", |r| r.printed().contains("keeps the lock") || r.printed().contains("no userfaultfd"));
     if running.printed().contains("no userfaultfd") {
         running.stop_within(GRACE);
-        return crate::support::skip("userfaultfd is not permitted");
+        return skip("userfaultfd is not permitted");
     }
     running.term().wait_for("connections cannot be seen: a process keeps the kernel from looking at one of them");
-    assert_eq!(crate::support::http::status_of(http, "/livez"), Some(200));
+    assert_eq!(http::status_of(http, "/livez"), Some(200));
     running.wait_for(" open, activity unknown");
     let ended = running.wait(GRACE);
     let (took, outcome, _) = step(&dir, &ended.all());

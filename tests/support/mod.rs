@@ -8,6 +8,17 @@
 #![allow(dead_code, clippy::disallowed_methods, reason = "tests wait for their own children and read in threads")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+/// The beginning of a test that takes something of its machine: `needs!(namespaces(), installed(&["nginx"]))`. Where that is not there, which
+/// each of these says itself, the test is over.
+#[allow(unused_macros, reason = "as above")]
+macro_rules! needs {
+    ($($there:expr),+) => {
+        if $(!$there)||+ {
+            return;
+        }
+    };
+}
+
 pub mod account;
 pub mod cgroup;
 pub mod client;
