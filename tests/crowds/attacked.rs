@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Launch, SOFTSTOP, SOON, copy_program, root, namespaces, Ended, processes, reap};
+use crate::support::{Beside, Dir, Ended, Launch, SOFTSTOP, SOON, copy_program, namespaces, root, until};
 
 /// A megabyte of text that names a variable of 100 kB two hundred thousand times would be 26 GB.
 #[test]
@@ -165,17 +165,12 @@ fn a_fifo_in_another_users_folder_gets_the_report_and_stays() {
     let dir = Dir::new();
     let fifo = others_folder(&dir).join("report");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
-    let mut reader = Command::new("cat").arg(&fifo).stdout(Stdio::piped()).spawn().unwrap();
+    let mut reader = Beside(Command::new("cat").arg(&fifo).stdout(Stdio::piped()).spawn().unwrap());
     // cat opens it before or after softstop; without a reader it is refused.
-    let until = std::time::Instant::now() + SOON;
-    while report_to(&fifo).all().contains("cannot write the report") {
-        assert!(std::time::Instant::now() < until, "the FIFO never had a reader");
-    }
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut reader.stdout.take().unwrap(), &mut text).unwrap();
+    until("the FIFO has a reader", || !report_to(&fifo).all().contains("cannot write the report"));
+    let text = std::io::read_to_string(reader.0.stdout.take().unwrap()).unwrap();
     assert!(text.ends_with("}\n"), "{text}");
     assert!(!std::fs::symlink_metadata(&fifo).unwrap().is_file());
-    reap(&mut reader);
 }
 
 /// An update in place, or a process that may write there: whatever has softstop's name by now, it is not what runs.
@@ -191,31 +186,18 @@ fn a_binary_that_is_replaced_or_gone_still_waits_for_files() {
              [[drain]]\nname = \"flag\"\nwait_file = {{ path = {:?} }}\ntimeout = \"10s\"\n",
             flag.to_str().unwrap()
         );
-        let mut command = Command::new(&copy);
-        command.args(["run", "-c", &dir.write("softstop.toml", &text)]).env_remove("SOFTSTOP_CONFIG");
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-        let mut log = String::new();
-        let mut wait_for = |text: &str| {
-            while !log.contains(text) {
-                log.push_str(&format!("{}\n", lines.next().unwrap_or_else(|| panic!("never {text:?}")).unwrap()));
-            }
-            log.clone()
-        };
-        wait_for("a: started");
+        let mut running = dir.launch(&text).program(&copy).not_pid1().start();
+        running.wait_for("a: started");
         if replaced {
             let script = dir.script("other", &format!("touch '{marker}'"));
             std::fs::rename(script, &copy).unwrap();
         } else {
             std::fs::remove_file(&copy).unwrap();
         }
-        processes::send(child.id() as i32, libc::SIGTERM);
-        wait_for("flag is not there");
+        running.term().wait_for("flag is not there");
         std::fs::write(&flag, "").unwrap();
-        let log = wait_for("stopped in");
-        assert!(log.contains("drain: flag: done"), "{log}");
+        running.wait(SOON).expect("drain: flag: done");
         assert!(!Path::new(&marker).exists(), "another program was run");
-        reap(&mut child);
         std::fs::remove_file(&flag).unwrap();
     }
 }

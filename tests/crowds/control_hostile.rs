@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Dir, Launch, Running, SOON, processes, namespaces};
+use crate::support::{Dir, Launch, PROMPT, Running, SOON, namespaces, processes};
 use softstop::control::protocol::{MAX_REQUEST, Reply};
 
 const STATUS: &[u8] = b"{\"version\":1,\"order\":\"status\"}\n";
@@ -44,14 +44,10 @@ fn exchange(path: &Path, request: &[u8]) -> String {
     read_all(stream)
 }
 
-fn descriptors(pid: i32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
-}
-
 #[test]
 fn every_wrong_request_is_answered_in_one_line_and_closed() {
     let dir = Dir::new();
-    let (running, path) = start(&dir, &["--grace", "5s"], &["exit-on:TERM:0", "say:up", "wait"]);
+    let (running, path) = start(&dir, &["--grace", "5s"], PROMPT);
     let long = [vec![b'['; MAX_REQUEST * 4], b"\n".to_vec()].concat();
     let binary: Vec<u8> = (0..=255).chain([b'\n']).collect();
     for request in [&b"\n"[..], b"GET / HTTP/1.1\r\n\r\n", b"{}\n", b"\xff\xfe\n", &binary, &long] {
@@ -80,7 +76,7 @@ fn every_wrong_request_is_answered_in_one_line_and_closed() {
 #[test]
 fn an_order_with_a_key_twice_is_no_order() {
     let dir = Dir::new();
-    let (running, path) = start(&dir, &["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]);
+    let (running, path) = start(&dir, &["--grace", "30s"], PROMPT);
     let answer = exchange(&path, b"{\"version\":1,\"order\":\"status\",\"order\":\"stop\"}\n");
     assert!(answer.contains("malformed") && answer.contains("the key \\\"order\\\" stands twice"), "{answer}");
     assert!(exchange(&path, STATUS).contains("\"phase\":\"Running\""));
@@ -102,23 +98,20 @@ fn a_half_closed_client_still_gets_its_answer() {
 #[test]
 fn the_drain_goes_on_when_its_client_has_gone_and_sigterm_takes_no_time_away_then() {
     let dir = Dir::new();
-    let (mut running, path) =
-        start(&dir, &["--grace", "30s", "--drain-sleep", "4s"], &["exit-on:TERM:0", "say:up", "wait"]);
+    let (mut running, path) = start(&dir, &["--grace", "30s", "--drain-sleep", "4s"], PROMPT);
     let client = connect(&path);
     (&client).write_all(b"{\"version\":1,\"order\":\"drain\"}\n").unwrap();
     running.wait_for("drain: sleep 4s");
-    let open = descriptors(running.pid());
+    let open = processes::descriptors(running.pid());
     drop(client);
-    running.wait_until("the connection is closed", |r| descriptors(r.pid()) < open);
-    running.term();
-    running.wait(SOON).expect_code(0).expect("sleep 4s: done").expect_not("2s are left");
+    running.wait_until("the connection is closed", |r| processes::descriptors(r.pid()) < open);
+    running.stop().expect_code(0).expect("sleep 4s: done").expect_not("2s are left");
 }
 
 #[test]
 fn one_order_too_many_is_refused_and_the_others_have_their_answers() {
     let dir = Dir::new();
-    let (mut running, path) =
-        start(&dir, &["--grace", "30s", "--drain-sleep", "4s"], &["exit-on:TERM:0", "say:up", "wait"]);
+    let (mut running, path) = start(&dir, &["--grace", "30s", "--drain-sleep", "4s"], PROMPT);
     let mut clients = Vec::new();
     for n in 0..20 {
         let client = connect(&path);
@@ -217,7 +210,7 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
     let (mut running, path) =
         start(&dir, &["--grace", "8s", "--drain-sleep", "3s"], &["exit-on:TERM:3:300", "say:up", "wait"]);
     assert!(exchange(&path, STATUS).contains("\"status\""));
-    let (memory, open) = (processes::anonymous_kb(running.pid()), descriptors(running.pid()));
+    let (memory, open) = (processes::anonymous_kb(running.pid()), processes::descriptors(running.pid()));
     // The mob stops it by itself: one of its orders is to stop. A SIGTERM beside it would be a kubelet whose hook has timed out, or not, as it comes
     // while a client waits for the drain or before one does.
     let mob = Mob::gather(SocketAddr::from_pathname(&path).unwrap());
@@ -226,7 +219,7 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
     let (mut most_memory, mut most_open) = (0, 0);
     while running.code().is_none() {
         most_memory = most_memory.max(processes::anonymous_kb(running.pid()));
-        most_open = most_open.max(descriptors(running.pid()));
+        most_open = most_open.max(processes::descriptors(running.pid()));
         assert!(running.age() < asked + grace + SOON, "{}", running.printed());
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -244,19 +237,21 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
 #[test]
 fn ten_thousand_strangers_are_rejected_before_and_during_the_stop() {
     needs!(namespaces());
-    let mut running =
-        Launch::child(&["--grace", "5s", "--drain-sleep", "500ms"], &["exit-on:TERM:0", "say:up", "wait"]).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "5s", "--drain-sleep", "500ms"], PROMPT).up();
     let inode = std::fs::metadata(format!("/proc/{}/ns/pid", running.pid())).unwrap().ino();
     let address = SocketAddr::from_abstract_name(format!("softstop/{inode}/1")).unwrap();
-    let open = descriptors(running.pid());
+    let open = processes::descriptors(running.pid());
     // They come from another PID namespace, the test's own. Some do not leave when they are rejected.
     let mut kept = Vec::new();
     for n in 0..10_000 {
         let stream = UnixStream::connect_addr(&address).unwrap();
         if n % 20 == 0 {
             kept.push(stream);
-            assert!(descriptors(running.pid()) <= open + 2, "{} descriptors", descriptors(running.pid()));
+            assert!(
+                processes::descriptors(running.pid()) <= open + 2,
+                "{} descriptors",
+                processes::descriptors(running.pid())
+            );
         }
     }
     assert!(read_all(kept.pop().unwrap()).contains("its own PID namespace alone"));

@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::support::account::{REPORT, forced, line, stopped};
 use crate::support::cgroup::{Cgroup, Kind};
-use crate::support::{CHILD, Dir, Launch, Running, SOON, account, processes, siege, namespaces};
+use crate::support::{Dir, Launch, PROMPT, Running, SOON, account, namespaces, process, processes, siege};
 
 /// `softstop run` with `head` and so many processes of `words`, once each has said "up".
-fn run(dir: &Dir, head: &str, processes: usize, words: &str) -> Running {
-    let mut config = format!("report = {:?}\n{head}\n", dir.text(REPORT));
-    for n in 0..processes {
-        config += &format!("[[process]]\nname = \"p{n}\"\ncommand = [\"perl\", {CHILD:?}, {words}]\n");
-    }
-    let mut running = dir.launch(&config).start();
+fn run(dir: &Dir, head: &str, processes: usize, words: &[&str]) -> Running {
+    let config = format!("report = {:?}\n{head}\n", dir.text(REPORT));
+    let all = (0..processes).map(|n| process(&format!("p{n}"), words));
+    let mut running = dir.launch(&(config + &all.collect::<String>())).start();
     running.wait_for_count("up", processes);
     running
 }
@@ -27,7 +25,7 @@ fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
     needs!(namespaces());
     let _alone = siege::alone();
     // Who ignores SIGTERM has all of the grace, but for what SIGKILL is given.
-    for (words, grace, code) in [("\"say:up\", \"busy\"", 20, 0), ("\"ignore:TERM\", \"say:up\", \"busy\"", 9, 137)] {
+    for (words, grace, code) in [(&["say:up", "busy"][..], 20, 0), (&["ignore:TERM", "say:up", "busy"], 9, 137)] {
         let Some(cpu) = Cgroup::new(Kind::Cpu) else { return };
         let dir = Dir::new();
         let mut running = run(&dir, &format!("grace = \"{grace}s\"\nkill_reserve = \"5s\""), 50, words);
@@ -51,7 +49,7 @@ fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
 #[test]
 fn how_softstop_is_scheduled_is_not_handed_down() {
     needs!(namespaces());
-    let running = Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).up();
+    let running = Launch::child(&["--grace", "30s"], PROMPT).up();
     let policy = |pid: i32| {
         let shown = Command::new("chrt").args(["-p", &pid.to_string()]).output().unwrap();
         String::from_utf8_lossy(&shown.stdout).into_owned()
@@ -70,11 +68,11 @@ fn a_child_that_runs_out_of_memory_is_restarted_and_softstop_lives_on() {
     needs!(namespaces());
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let dir = Dir::new();
-    let eater = "restart = \"on_failure\"\nbackoff = { initial = \"100ms\" }\n";
     let config = format!(
-        "grace = \"4s\"\nreport = {:?}\n[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-         [[process]]\nname = \"worker\"\n{eater}command = [\"perl\", {CHILD:?}, \"say:eats\", \"eat:1000\", \"wait\"]\n",
-        dir.text(REPORT)
+        "grace = \"4s\"\nreport = {:?}\n{}{}restart = \"on_failure\"\nbackoff = {{ initial = \"100ms\" }}\n",
+        dir.text(REPORT),
+        process("web", PROMPT),
+        process("worker", &["say:eats", "eat:1000", "wait"])
     );
     memory.limit_memory(64 << 20);
     let mut running = dir.launch(&config).inside(&memory).up();
@@ -154,8 +152,9 @@ fn a_storm_of_all_signals_floods_neither_log_nor_memory_and_delays_nothing() {
     for processes in [1, 2] {
         let dir = Dir::new();
         // 40 is queued, each time that it comes, and perl gives up when more than 120 wait for it.
-        let words = "\"on:HUP\", \"on:USR1\", \"on:USR2\", \"on:WINCH\", \"ignore:40\", \"on:INT\", \"exit-on:TERM:0:1500\", \"say:up\", \"wait\"";
-        let mut running = run(&dir, "grace = \"15s\"\nstop_on = [\"SIGTERM\"]", processes, words);
+        let words = "on:HUP on:USR1 on:USR2 on:WINCH ignore:40 on:INT exit-on:TERM:0:1500 say:up wait".split(' ');
+        let words: Vec<&str> = words.collect();
+        let mut running = run(&dir, "grace = \"15s\"\nstop_on = [\"SIGTERM\"]", processes, &words);
         let pid = running.pid();
         let before = processes::anonymous_kb(pid);
         storm(pid, 2000, &[libc::SIGHUP, libc::SIGUSR1]);
@@ -224,11 +223,11 @@ fn two_hundred_configured_processes_stop_at_once() {
     needs!(namespaces());
     let _alone = siege::alone();
     for (words, grace, code) in
-        [("\"exit-on:TERM:0\", \"say:up\", \"idle\"", 15, 0), ("\"ignore:TERM\", \"say:up\", \"idle\"", 8, 137)]
+        [(["exit-on:TERM:0", "say:up", "idle"], 15, 0), (["ignore:TERM", "say:up", "idle"], 8, 137)]
     {
         let dir = Dir::new();
         // So many need more than a second to be ended where others keep the machine busy.
-        let running = run(&dir, &format!("grace = \"{grace}s\"\nkill_reserve = \"5s\""), 200, words);
+        let running = run(&dir, &format!("grace = \"{grace}s\"\nkill_reserve = \"5s\""), 200, &words);
         let (ended, report) = stopped(running, &dir, Duration::from_secs(grace));
         ended.expect_code(code).expect_not("leaving");
         assert_eq!(forced(&report).len(), if code == 0 { 0 } else { 200 });

@@ -2,7 +2,7 @@
 //! situation.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
@@ -12,7 +12,9 @@ use nix::unistd::Pid;
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::client::from_here;
 use crate::support::proof::{Proof, attach};
-use crate::support::{CHILD, Dir, Ended, Launch, Running, SOON, processes, root, siege, namespaces, skip};
+use crate::support::{
+    CHILD, Dir, Ended, Launch, PROMPT, Running, SOON, namespaces, process, processes, root, siege, skip, until,
+};
 
 fn up(flags: &[&str], command: &[&str]) -> Running {
     Launch::new(flags.iter().chain(&["--"]).chain(command).copied()).up()
@@ -35,9 +37,7 @@ fn a_straggler_that_ends_before_the_signalling_is_over_is_told_of() {
     needs!(namespaces());
     let words =
         ["session", "fork", "exit-on:TERM:0", "ready", "wait", "end", "exit-on:TERM:0:600", "ready", "wait", "end"];
-    let mut running =
-        Launch::child(&["--grace", "8s"], &[&words[..], &["exit-on:TERM:0", "say:up", "wait"]].concat()).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "8s"], &[&words[..], PROMPT].concat()).up();
     // Each `kill` takes longer than a piece; and a turn so long that the daemon's end and its child are seen in one.
     let slow = ["-e", "inject=kill:delay_exit=30000", "-e", "inject=?epoll_wait,epoll_pwait:delay_enter=150000"];
     let Some(mut strace) = attach(&mut running, &slow) else { return };
@@ -105,11 +105,7 @@ fn who_writes_a_log_file_is_no_straggler() {
     needs!(namespaces());
     let dir = Dir::new();
     let words = ["session", "exit-on:TERM:0", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
-    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
-    let config = format!(
-        "grace = '8s'\n[[process]]\nname = 'web'\ncommand = {command:?}\nlogs = {{ stdout = '{}' }}\n",
-        dir.text("log")
-    );
+    let config = format!("grace = '8s'\n{}logs = {{ stdout = '{}' }}\n", process("web", &words), dir.text("log"));
     let mut running = dir.launch(&config).start();
     running.wait_until("it is up", |_| dir.lines("log").iter().any(|line| line.ends_with("up")));
     stop(running, 8).expect_code(0).expect("1 straggler: sending SIGTERM (perl");
@@ -135,7 +131,8 @@ fn a_restart_by_group_signals_nobody_twice() {
     let config = format!(
         "grace = '30s'\n[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\nsignal_to = 'group'\noutput = 'inherit'\n\
          command = ['sh', '-c', \"\"\"perl '{CHILD}' {GOES_ON}; true\"\"\"]\n\
-         [[process]]\nname = 'other'\noutput = 'inherit'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'say:other is there', 'wait']\n"
+         {}output = 'inherit'\n",
+        process("other", &["exit-on:TERM:0", "say:other is there", "wait"])
     );
     let mut running = dir.launch(&config).not_pid1().up();
     running.wait_for("other is there");
@@ -234,9 +231,7 @@ fn a_container_that_ended_by_itself_is_gone_after_seconds() {
 fn jobs_of_a_cron_daemon_are_waited_for_before_they_are_told() {
     needs!(namespaces());
     let job = ["session", "say:job", "ready", "sleep:1500", "say:job done", "end", "exit-on:TERM:0", "say:up", "wait"];
-    let mut command = vec!["perl", CHILD];
-    command.extend(job);
-    let ended = stop(up(&["--grace", "20s", "--stragglers-wait", "15s"], &command), 20);
+    let ended = stop(Launch::child(&["--grace", "20s", "--stragglers-wait", "15s"], &job).up(), 20);
     // That they have gone is no news where nobody told them to.
     ended.expect_code(0).expect("job done").expect_not("sending SIGTERM (").expect_not("straggler");
 }
@@ -246,13 +241,9 @@ fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
     needs!(namespaces());
     let words = ["session", "exit-on:HUP:0", "on:TERM", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     let dir = Dir::new();
-    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
-    let config = format!(
-        "grace = '30s'\n[stragglers]\nwait = '300ms'\nsignal = 'SIGHUP'\n[[process]]\nname = 'sshd'\noutput = 'inherit'\n\
-         command = {command:?}\n"
-    );
-    let running = dir.launch(&config).up();
-    let ended = stop(running, 10);
+    let sshd = process("sshd", &words);
+    let config = format!("grace = '30s'\n[stragglers]\nwait = '300ms'\nsignal = 'SIGHUP'\n{sshd}output = 'inherit'\n");
+    let ended = stop(dir.launch(&config).up(), 10);
     ended.expect_code(0).expect("1 straggler: sending SIGHUP").expect("HUP handled");
     assert_eq!(times(&ended, "TERM received"), 1, "the session, too:\n{}", ended.all());
 }
@@ -263,10 +254,9 @@ fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
     needs!(namespaces());
     let dir = Dir::new();
     let words = ["session", "ignore:TERM", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
-    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
     let config = format!(
-        "grace = '6s'\n[exit_codes]\nforced = 79\n[[process]]\nname = 'web'\ncommand = {command:?}\n\
-         [[post_stop]]\nname = 'after'\nexec = ['true']\nreserve = '2s'\n"
+        "grace = '6s'\n[exit_codes]\nforced = 79\n{}[[post_stop]]\nname = 'after'\nexec = ['true']\nreserve = '2s'\n",
+        process("web", &words)
     );
     let mut running = dir.launch(&config).up();
     running.term().wait_for("sending SIGTERM (perl");
@@ -293,12 +283,9 @@ fn what_is_left_of_a_group_is_looked_at_while_its_end_is_waited_for() {
     );
     let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for("others of its process group still run");
-    let woken = |r: &Running| -> u64 {
-        processes::status_field(r.pid(), "voluntary_ctxt_switches").and_then(|n| n.parse().ok()).unwrap_or(0)
-    };
-    let (ticks, before) = (dir.lines("clock").len(), woken(&running));
+    let (ticks, before) = (dir.lines("clock").len(), processes::wake_ups(running.pid()));
     // A timer wakes it once or twice.
-    running.wait_until("it has woken forty times", |r| woken(r) >= before + 40);
+    running.wait_until("it has woken forty times", |r| processes::wake_ups(r.pid()) >= before + 40);
     // Ten to twenty; by its beat alone, which is two a second, forty to fifty. The clock goes as slowly as the machine.
     let ticks = dir.lines("clock").len() - ticks;
     assert!(ticks < 28, "{ticks}");
@@ -317,12 +304,9 @@ fn an_empty_group_is_looked_at_no_more() {
     );
     let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for("a: ended").wait_until("some time has passed", |_| dir.lines("clock").len() >= 5);
-    let woken = |r: &Running| -> u64 {
-        processes::status_field(r.pid(), "voluntary_ctxt_switches").and_then(|n| n.parse().ok()).unwrap_or(0)
-    };
-    let (ticks, before) = (dir.lines("clock").len(), woken(&running));
+    let (ticks, before) = (dir.lines("clock").len(), processes::wake_ups(running.pid()));
     running.wait_until("two seconds have passed", |_| dir.lines("clock").len() >= ticks + 10);
-    let wakes = woken(&running) - before;
+    let wakes = processes::wake_ups(running.pid()) - before;
     assert!(wakes < 10, "{wakes}");
     running.stop_within(Duration::from_secs(5));
 }
@@ -339,8 +323,7 @@ fn thousands_of_stragglers_are_each_told_once_and_end_in_time() {
     // A thousand here; docs/reliability/stragglers.md says what more was measured.
     let word = format!("journal-on:TERM:{journal}:told");
     let words = ["session", "many:1000", &word, "idle", "end", "exit:0", "end", "exit-on:TERM:0", "say:up", "wait"];
-    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
-    let ended = stop(up(&["--grace", "20s"], &command), 20);
+    let ended = stop(Launch::child(&["--grace", "20s"], &words).up(), 20);
     ended.expect_code(0).expect_not("sending SIGKILL").expect_within_the_grace();
     assert_eq!(dir.lines("told").len(), 1000);
 }
@@ -388,11 +371,7 @@ fn goes_over_the_grace(bomb: &Bomb, launch: impl Fn(Launch) -> Launch) -> Option
     let (ended, _) = running.stop_within(Duration::from_secs(bomb.grace));
     ended.expect_code(137).expect("stopped in");
     // They have been killed; on a busy machine that takes its time.
-    let limit = Instant::now() + SOON;
-    while room.count() > 0 {
-        assert!(Instant::now() < limit, "{:?} live:\n{}", room.pids(), ended.all());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until(format_args!("all are gone:\n{}", ended.all()), || room.count() == 0);
     (bomb.shared && ended.all().contains("over the grace")).then(|| ended.all())
 }
 
@@ -429,17 +408,15 @@ fn a_post_stop_after_a_crowd_has_the_priority_that_softstop_was_launched_with() 
     let dir = Dir::new();
     // The nineteenth is softstop's.
     let look = "echo post_stop: $(nice); echo softstop: $(cut -d' ' -f19 /proc/1/stat)";
+    let words = ["many:60", "exit-on:TERM:0:600", "idle", "end", "exit-on:TERM:0", "on:USR1", "say:up", "wait"];
     let text = format!(
-        "grace = \"8s\"\n[[process]]\nname = \"many\"\nsignal_to = \"process\"\n\
-         command = [\"perl\", {CHILD:?}, \"many:60\", \"exit-on:TERM:0:600\", \"idle\", \"end\", \"exit-on:TERM:0\", \"on:USR1\", \"say:up\", \"wait\"]\n\
-         [[post_stop]]\nname = \"look\"\nexec = [\"sh\", \"-c\", {look:?}]\n"
+        "grace = \"8s\"\n{}signal_to = \"process\"\n[[post_stop]]\nname = \"look\"\nexec = [\"sh\", \"-c\", {look:?}]\n",
+        process("many", &words)
     );
-    let config = dir.write("softstop.toml", &text);
-    let mut running = Launch::new(["run", "-c", &config]).through(&["nice", "-n", "3"]).up();
+    let mut running = dir.launch(&text).through(&["nice", "-n", "3"]).up();
     // After a turn beside the crowd it has that, too: it has nobody to end yet.
     running.signal(libc::SIGUSR1).wait_for("USR1 received");
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", running.pid())).unwrap();
-    assert_eq!(stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16), Some(&*own.to_string()), "{stat}");
+    assert_eq!(processes::niceness(running.pid()), own);
     let ended = stop(running, 8);
     ended.expect_code(0).expect(&format!("post_stop: {own}")).expect("softstop: -20");
 }
@@ -462,16 +439,14 @@ impl PutIn {
         let dir = Dir::new();
         let (his, childs) = (dir.text("his"), dir.text("childs"));
         let namespace = std::fs::File::open(format!("/proc/{}/ns/pid", running.pid())).unwrap();
+        let journals = |file: &str| [format!("journal-all:{file}"), format!("journal:{file}:in")];
         let mut command = Command::new("perl");
-        command.args([
-            CHILD,
-            "fork",
-            &format!("journal-all:{childs}"),
-            &format!("journal:{childs}:in"),
-            "ready",
-            "wait",
-        ]);
-        command.args(["end", &format!("journal-all:{his}"), &format!("journal:{his}:in"), "wait"]);
+        command
+            .args([CHILD, "fork"])
+            .args(journals(&childs))
+            .args(["ready", "wait", "end"])
+            .args(journals(&his))
+            .arg("wait");
         // Whoever a thread starts after this is in the namespace; the thread is not.
         let waits = std::thread::spawn(move || {
             nix::sched::setns(namespace, CloneFlags::CLONE_NEWPID).unwrap();

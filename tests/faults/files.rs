@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::account::{REPORT, line, nothing_left};
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{Dir, Ended, Launch, ROOM, Running, SOON, account, processes, namespaces, CHILD};
+use crate::support::{Dir, Ended, Launch, PROMPT, Running, SOON, account, at_once, namespaces, process, processes};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use softstop::sys::spawn::writer::{self, Written};
@@ -18,8 +18,7 @@ use softstop::sys::spawn::writer::{self, Written};
 const GRACE: Duration = Duration::from_secs(4);
 
 fn up(flags: &[&str], pid1: bool) -> Running {
-    let launch = Launch::child(&[&["--grace", "4s"], flags].concat(), &["exit-on:TERM:3", "say:up", "wait"]);
-    if pid1 { launch } else { launch.not_pid1() }.up()
+    Launch::child(&[&["--grace", "4s"], flags].concat(), &["exit-on:TERM:3", "say:up", "wait"]).pid1(pid1).up()
 }
 
 /// SIGTERM; returns when `text` has been said, which must be inside the grace.
@@ -160,25 +159,6 @@ fn a_writer_that_only_waits_for_a_processor_is_waited_for_and_no_file_system_bla
     assert_eq!(std::fs::read(&path).unwrap(), b"text");
 }
 
-#[test]
-fn a_fifo_that_nobody_reads_is_refused_at_once() {
-    needs!(namespaces());
-    for pid1 in [true, false] {
-        let dir = Dir::new();
-        for name in ["report", "message"] {
-            nix::unistd::mkfifo(&dir.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        }
-        let running = up(&["--termination-log", &dir.text("message"), "--report", &dir.text("report")], pid1);
-        let mark = running.mark();
-        let (ended, took) = running.stop_within(GRACE);
-        nothing_left(&mark);
-        ended.expect_code(3);
-        line(&ended.all(), &["cannot write the termination message to", "/message", "No such device"]);
-        line(&ended.all(), &["cannot write the report to", "/report", "No such device"]);
-        assert!(took < GRACE / 2 + ROOM, "took {took:?}");
-    }
-}
-
 // === what softstop starts ===
 
 /// Many hooks and probes, each of whose exec hangs: looking on must not add up to more than the grace.
@@ -190,13 +170,12 @@ fn programs_on_a_file_system_that_hangs_do_not_add_up() {
         let dir = Dir::new();
         let mut config = format!("grace = \"4s\"\nreport = {:?}\n", dir.text(REPORT));
         for n in 0..PROCESSES {
-            config.push_str(&format!(
-                "[[process]]\nname = \"p{n}\"\ncommand = [\"perl\", {:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-                 [process.liveness]\nexec = [{hung:?}]\nperiod = \"1s\"\ntimeout = \"1s\"\nfailure_threshold = 1000\n\
+            config += &process(&format!("p{n}"), PROMPT);
+            config += &format!(
+                "[process.liveness]\nexec = [{hung:?}]\nperiod = \"1s\"\ntimeout = \"1s\"\nfailure_threshold = 1000\n\
                  [process.pre_stop]\nexec = [{hung:?}]\ntimeout = \"500ms\"\n",
-                CHILD,
                 hung = hung.file()
-            ));
+            );
         }
         let mut running = dir.launch(&config).start();
         running.wait_for_count("up", PROCESSES).wait_until("a probe hangs", |_| hung.asked() > 0);
@@ -214,17 +193,17 @@ fn programs_on_a_file_system_that_hangs_do_not_add_up() {
 #[test]
 fn a_main_process_that_never_gets_through_exec_costs_no_more_than_the_grace() {
     needs!(namespaces());
-    for pid1 in [true, false] {
+    at_once([true, false], |pid1| {
         with_hanging_file_system(|hung| {
             let dir = Dir::new();
             let launch = Launch::new(["--grace", "4s", "--report", &dir.text(REPORT), "--", hung.file()]);
-            let mut running = if pid1 { launch } else { launch.not_pid1() }.start();
+            let mut running = launch.pid1(pid1).start();
             running.wait_until("it hangs", |_| hung.asked() > 0);
             if !account::is_out(&mut running, &dir, GRACE) {
                 return;
             }
             if !pid1 {
-                running.wait_until("softstop is gone", |r| processes::look(r.pid()).is_none_or(|p| p.is_zombie()));
+                running.wait_until("softstop is gone", |r| processes::exits(r.pid()));
             }
             hung.release();
             let ended = ended(running);
@@ -232,5 +211,5 @@ fn a_main_process_that_never_gets_through_exec_costs_no_more_than_the_grace() {
             line(&ended.all(), &["1 process does not end after SIGKILL: leaving", "state: D"]);
             account::agrees(&account::report(&dir, &ended.all()), &ended, GRACE);
         });
-    }
+    });
 }

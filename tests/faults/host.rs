@@ -3,12 +3,15 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::account::{REPORT, line, stopped};
 use crate::support::cgroup::{Cgroup, Kind};
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, account, processes, starvation, namespaces, may_enter_namespaces, ROOM, skip};
+use crate::support::{
+    Beside, CHILD, Dir, Launch, ROOM, Running, SOFTSTOP, SOON, account, at_once, may_enter_namespaces, namespaces,
+    processes, skip, starvation, until,
+};
 
 // === paused ===
 
@@ -33,7 +36,7 @@ fn paused_in_its_stop(kind: Kind, grace: &str, dir: &Dir, pause: Duration) -> Op
 #[test]
 fn a_pause_that_ends_before_the_deadline_costs_its_own_length_at_most() {
     needs!(namespaces());
-    for kind in [Kind::Freezer, Kind::Freeze] {
+    at_once([Kind::Freezer, Kind::Freeze], |kind| {
         let dir = Dir::new();
         // The daemon is told after five seconds, and on a busy machine it takes a while to hear of it.
         let grace = Duration::from_secs(12);
@@ -47,14 +50,14 @@ fn a_pause_that_ends_before_the_deadline_costs_its_own_length_at_most() {
         account::agrees(&account::report(&dir, &ended.all()), &ended, grace);
         line(&ended.all(), &["softstop itself could not run for", "paused"]);
         account::nothing_left(&mark);
-    }
+    });
 }
 
 /// Nobody can keep a grace that passes while nothing runs. Resumed, softstop ends everything at once and says that it was late.
 #[test]
 fn a_pause_past_the_grace_is_said_and_the_end_comes_at_once() {
     needs!(namespaces());
-    for kind in [Kind::Freezer, Kind::Freeze] {
+    at_once([Kind::Freezer, Kind::Freeze], |kind| {
         let dir = Dir::new();
         let paused = paused_in_its_stop(kind, "2s", &dir, Duration::from_secs(4));
         let Some((_freezer, running, _)) = paused else { return };
@@ -76,7 +79,7 @@ fn a_pause_past_the_grace_is_said_and_the_end_comes_at_once() {
         line(&ended.all(), &["stopped in", "over the grace"]);
         ended.expect_not("leaving");
         account::nothing_left(&mark);
-    }
+    });
 }
 
 // === another clock ===
@@ -88,7 +91,7 @@ fn where_the_clock_begins_makes_no_difference() {
     needs!(namespaces());
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
     let uptime: i64 = uptime.split('.').next().unwrap().parse().unwrap();
-    for offset in [1 - uptime, 10 * 365 * 24 * 3600] {
+    at_once([1 - uptime, 10 * 365 * 24 * 3600], |offset| {
         let offset = offset.to_string();
         let clock = ["unshare", "--time", "--monotonic", &offset, "--boottime", &offset];
         let able = Command::new(clock[0]).args(&clock[1..]).arg("true").stderr(Stdio::null()).status();
@@ -108,7 +111,7 @@ fn where_the_clock_begins_makes_no_difference() {
         assert!((2.0..4.0).contains(&took) || ended.was_starved(), "{report:#}");
         let drained = report["drain_seconds"].as_f64().unwrap();
         assert!((0.3..2.0).contains(&drained) || ended.was_starved(), "{report:#}");
-    }
+    });
 }
 
 // === strangers ===
@@ -123,24 +126,6 @@ const INIT: &str = r#"
     unless ($softstop) { $SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT TERM USR1 USR2); exec @softstop or die }
     while ((my $pid = wait) > 0) { print "softstop ended with ", $? >> 8, "\n" if $pid == $softstop }
 "#;
-
-/// Ends the namespace with it (`--kill-child`).
-struct Namespace(Child);
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn until(what: &str, dir: &Dir, mut condition: impl FnMut() -> bool) {
-    let limit = Instant::now() + SOON;
-    while !condition() {
-        assert!(Instant::now() < limit, "never: {what}:\n{}", dir.read("out"));
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
 
 /// As with `shareProcessNamespace`: same user, same process group as softstop, children of PID 1, and what the runtime puts into the
 /// container (parent 0). None of them gets any signal, whatever softstop has to do to its own.
@@ -162,11 +147,10 @@ fn strangers_in_the_same_pid_namespace_get_no_signal() {
         .stdout(out.try_clone().unwrap())
         .spawn()
         .unwrap();
-    let outer = Namespace(outer);
-    until("softstop and the strangers are up", &dir, || {
-        let lines = dir.lines("out");
-        lines.iter().any(|l| l == "up") && lines.iter().filter(|l| *l == "stranger").count() == 3
-    });
+    // Which ends the namespace with it (`--kill-child`).
+    let outer = Beside(outer);
+    let strangers = || dir.lines("out").iter().filter(|l| *l == "stranger").count();
+    until("softstop and the strangers are up", || strangers() == 3 && dir.lines("out").iter().any(|l| l == "up"));
     let init = processes::children(outer.0.id() as i32)[0];
     let entered = Command::new("nsenter")
         .args(["--target", &init.to_string(), "--pid", "--mount", "perl", CHILD])
@@ -174,8 +158,8 @@ fn strangers_in_the_same_pid_namespace_get_no_signal() {
         .stdout(out)
         .spawn()
         .unwrap();
-    let entered = Namespace(entered);
-    until("the one put in is up", &dir, || dir.lines("out").iter().filter(|l| *l == "stranger").count() == 4);
+    let _entered = Beside(entered);
+    until("the one put in is up", || strangers() == 4);
     let inside = processes::in_namespace_of(init);
     let softstop =
         inside.iter().find(|p| processes::program(p.pid).as_deref() == Some(Path::new(SOFTSTOP))).unwrap().pid;
@@ -184,13 +168,13 @@ fn strangers_in_the_same_pid_namespace_get_no_signal() {
     assert_eq!(strangers.len(), 5, "init, three of its own and one put in: {inside:?}");
     for signal in [libc::SIGUSR1, libc::SIGHUP, libc::SIGTERM] {
         processes::send(softstop, signal);
-        until("passed on", &dir, || signal != libc::SIGUSR1 || dir.read("out").contains("USR1 received"));
+        until("passed on", || signal != libc::SIGUSR1 || dir.read("out").contains("USR1 received"));
     }
     let (asked, own) = (Instant::now(), starvation::own());
     // Its init's, who says it, and this thread's.
     let starved = || starvation::own().saturating_sub(own) + starvation::of(init);
     let (before, mut softstops) = (starved(), Duration::ZERO);
-    until("softstop has ended", &dir, || {
+    until("softstop has ended", || {
         softstops = softstops.max(starvation::of(softstop));
         dir.read("out").contains("softstop ended with")
     });
@@ -208,7 +192,6 @@ fn strangers_in_the_same_pid_namespace_get_no_signal() {
     }
     let report = account::report(&dir, &printed);
     assert_eq!(report["within_grace"], true, "{report:#}");
-    drop(entered);
 }
 
 /// Whether `pid` is below `root`.

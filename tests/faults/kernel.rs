@@ -2,38 +2,30 @@
 //! that are used again at once.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::client::from_here;
 use crate::support::faults::{self, Fault, NEWER};
-use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, copy_program, processes, Proc, at_once, http, skip};
+use crate::support::proof::{Proof, TRAVERSES};
+use crate::support::{
+    Beside, CHILD, Dir, Launch, Proc, Running, SOON, at_once, copy_program, http, process, processes, skip,
+};
 
 const GRACE: Duration = Duration::from_secs(3);
 /// Where nobody is to need all of it, under strace on a busy machine either.
 const AMPLE: Duration = Duration::from_secs(30);
 
 /// A daemon and the grandchild of a daemon, so that pids are pinned before they are signalled; nothing ignores SIGTERM.
-const DEEP: &[&str] = &[
-    "session",
-    "fork",
-    "exit-on:TERM:0",
-    "ready",
-    "wait",
-    "end",
-    "exit-on:TERM:0:200",
-    "ready",
-    "wait",
-    "end", //
-    "orphans:3",
-    "exit-on:TERM:7",
-    "say:up",
-    "wait",
-];
+const DEEP: &str =
+    "session fork exit-on:TERM:0 ready wait end exit-on:TERM:0:200 ready wait end orphans:3 exit-on:TERM:7 say:up wait";
 
 fn start(faults: &[Fault], launch: Launch) -> Running {
     faults::launch(faults, launch).up()
+}
+
+fn deep() -> Launch {
+    Launch::child(&["--grace", "30s"], &DEEP.split(' ').collect::<Vec<_>>())
 }
 
 /// One call at a time, so that none hides behind another's fall-back; and both answers that profiles give.
@@ -43,7 +35,7 @@ fn each_newer_system_call_may_be_refused() {
     at_once(["ENOSYS", "EPERM"], |errno| {
         for calls in NEWER.split(',').chain([NEWER, "statx", "rseq", "pwritev2,splice"]) {
             let refused = Fault::Refused(errno, calls);
-            let mut running = start(std::slice::from_ref(&refused), Launch::child(&["--grace", "30s"], DEEP));
+            let mut running = start(std::slice::from_ref(&refused), deep());
             let ended = Proof::begin(&mut running).stop(running, AMPLE);
             let shown = format!("{refused:?}\n{}", ended.all());
             assert_eq!(ended.code, 7, "{shown}");
@@ -59,7 +51,7 @@ fn each_newer_system_call_may_be_refused() {
 #[test]
 fn groups_and_subreaping_may_be_refused() {
     needs!(faults::possible());
-    let mut running = start(&[Fault::Refused("EPERM", "setpgid")], Launch::child(&["--grace", "30s"], DEEP));
+    let mut running = start(&[Fault::Refused("EPERM", "setpgid")], deep());
     Proof::begin(&mut running).stop(running, AMPLE).expect_code(7);
     let words = ["ignore:TERM", "say:up", "wait"];
     let mut running = start(&[Fault::Refused("EPERM", "setpgid")], Launch::child(&["--grace", "2s"], &words));
@@ -72,8 +64,6 @@ fn groups_and_subreaping_may_be_refused() {
     assert_eq!(ended.calm().matches("warning").count(), 1, "{}", ended.all());
 }
 
-/// Corner V13: a profile that kills for what it does not know. The wrapper makes none of these calls while it starts, runs and
-/// stops a program that leaves nothing behind.
 /// There is neither a stop nor an end without signals: what was started before that showed does not run on alone.
 #[test]
 fn a_softstop_that_may_not_receive_signals_ends_what_it_has_started() {
@@ -89,6 +79,8 @@ fn a_softstop_that_may_not_receive_signals_ends_what_it_has_started() {
     assert!(lived < Duration::from_secs(30), "the program ended by itself: {lived:?}");
 }
 
+/// Corner V13: a profile that kills for what it does not know. The wrapper makes none of these calls while it starts, runs and
+/// stops a program that leaves nothing behind.
 #[test]
 fn no_exotic_call_is_made_without_need() {
     needs!(faults::possible());
@@ -110,15 +102,9 @@ fn set_uid_perl(dir: &Dir) -> Option<String> {
     copy_program("/usr/bin/perl", &path);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o4755)).unwrap();
     let program = path.to_str().unwrap().to_owned();
-    let who = [
-        "setpriv",
-        "--reuid",
-        "12345",
-        "--clear-groups",
-        "--inh-caps=+dac_read_search",
-        "--ambient-caps=+dac_read_search",
-    ];
-    let seen = Command::new(who[0]).args(&who[1..]).args([&program, "-e", "print $>"]).output().unwrap();
+    let mut who = Command::new("setpriv");
+    let who = who.args(["--reuid", "12345", "--clear-groups"]).args(TRAVERSES);
+    let seen = who.args([&program, "-e", "print $>"]).output().unwrap();
     if seen.stdout == b"0" {
         return Some(program);
     }
@@ -181,37 +167,27 @@ fn stragglers_that_may_not_be_signalled_are_said_to_be() {
 
 /// A stranger (parent 0) that takes a pid the moment it is free, as leader of a session and so of a group of that number, and
 /// journals every signal.
-struct Thief(Child);
+const THIEF: &str = r#"
+    use POSIX ();
+    my ($pid, $child, $dir) = @ARGV;
+    while (!-e "$dir/taken") {
+        next if kill 0, $pid or kill 0, -$pid;
+        open my $f, '>', '/proc/sys/kernel/ns_last_pid' or die $!;
+        syswrite $f, $pid - 1;
+        close $f;
+        my $new = fork // next;
+        if (!$new) {
+            POSIX::_exit(0) if $$ != $pid;
+            POSIX::setsid();
+            exec 'perl', $child, "journal-all:$dir/thief", "journal:$dir/taken:yes", 'wait';
+        }
+        if ($new == $pid) { sleep 1000 } else { waitpid $new, 0 }
+    }"#;
 
-impl Thief {
-    fn lie_in_wait(running: &Running, pid: i32, dir: &Dir) -> Thief {
-        let script = r#"
-            use POSIX ();
-            my ($pid, $child, $dir) = @ARGV;
-            while (!-e "$dir/taken") {
-                next if kill 0, $pid or kill 0, -$pid;
-                open my $f, '>', '/proc/sys/kernel/ns_last_pid' or die $!;
-                syswrite $f, $pid - 1;
-                close $f;
-                my $new = fork // next;
-                if (!$new) {
-                    POSIX::_exit(0) if $$ != $pid;
-                    POSIX::setsid();
-                    exec 'perl', $child, "journal-all:$dir/thief", "journal:$dir/taken:yes", 'wait';
-                }
-                if ($new == $pid) { sleep 1000 } else { waitpid $new, 0 }
-            }"#;
-        let (init, pid) = (running.pid().to_string(), pid.to_string());
-        let enter = ["--target", &init, "--pid", "--mount", "perl", "-e", script, &pid, CHILD, &dir.text("")];
-        Thief(Command::new("nsenter").args(enter).stdin(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Thief {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn thief(running: &Running, pid: i32, dir: &Dir) -> Beside {
+    let (init, pid) = (running.pid().to_string(), pid.to_string());
+    let enter = ["--target", &init, "--pid", "--mount", "perl", "-e", THIEF, &pid, CHILD, &dir.text("")];
+    Beside(Command::new("nsenter").args(enter).stdin(Stdio::null()).spawn().unwrap())
 }
 
 /// The number that the child journalled as `pid=N`.
@@ -222,33 +198,24 @@ fn told_pid(running: &mut Running, after: &str) -> i32 {
     line.trim().parse().unwrap()
 }
 
-fn two_processes(dir: &Dir, side: &[&str]) -> Launch {
-    let words = |words: &[&str]| words.iter().map(|w| format!(", {w:?}")).collect::<String>();
-    let text = format!(
-        "grace = \"30s\"\n[[process]]\nname = \"main\"\nmain = true\ncommand = [\"perl\", {CHILD:?}{}]\n\
-         [[process]]\nname = \"side\"\nrestart = \"never\"\non_exit = \"continue\"\ncommand = [\"perl\", {CHILD:?}{}]\n",
-        words(&["exit-on:TERM:7:300", "say:main up", "wait"]),
-        words(side),
-    );
-    dir.launch(&text)
-}
-
 /// I9: a process that ended, was reaped, and whose pid is a stranger's now.
 #[test]
 fn the_new_owner_of_a_pid_gets_no_signal() {
     needs!(faults::possible());
     let dir = Dir::new();
-    let mut running = two_processes(&dir, &["pid", "say:side up", "until:USR1", "exit:0"]).start();
+    let main = process("main", &["exit-on:TERM:7:300", "say:main up", "wait"]);
+    let side = process("side", &["pid", "say:side up", "until:USR1", "exit:0"]);
+    let once = "restart = \"never\"\non_exit = \"continue\"\n";
+    let mut running = dir.launch(&format!("grace = \"30s\"\n{main}main = true\n{side}{once}")).start();
     running.wait_for("main up");
     let pid = told_pid(&mut running, "waiting for USR1");
-    let thief = Thief::lie_in_wait(&running, pid, &dir);
+    let _thief = thief(&running, pid, &dir);
     let side = running.processes().into_iter().find(|p| processes::inner_pid(p.pid) == Some(pid)).unwrap();
     processes::send(side.pid, libc::SIGUSR1);
     running.wait_for("side: ended").wait_until("the pid is a stranger's", |_| dir.path("taken").exists());
     let ended = Proof::begin(&mut running).stop(running, AMPLE);
     ended.expect_code(7).expect_not("straggler").expect_not("SIGKILL:");
     assert_eq!(dir.lines("thief"), [""; 0], "{}", ended.all());
-    drop(thief);
 }
 
 /// The same for the number of a group: its last member is somebody else's child, so softstop does not see it end, and the number
@@ -257,8 +224,7 @@ fn the_new_owner_of_a_pid_gets_no_signal() {
 fn the_new_owner_of_a_groups_number_gets_no_signal() {
     needs!(faults::possible());
     let dir = Dir::new();
-    // The main process holds the stop until the slices are over, which is when stragglers get their SIGKILL.
-    // The leader's child makes a group of its own and puts a child of its own into the leader's; then the leader ends.
+    // The main process holds the stop until the slices are over, which is when stragglers get their SIGKILL. The leader's child makes a group of its own and puts a child of its own into the leader's; then the leader ends.
     let script = format!(
         r#"$| = 1; my $group = $$; my $go = "{go}";
         if (!fork) {{
@@ -274,16 +240,16 @@ fn the_new_owner_of_a_groups_number_gets_no_signal() {
         leave = dir.text("leave"),
     );
     let text = format!(
-        "grace = \"3s\"\n[[process]]\nname = \"main\"\nmain = true\ncommand = [\"perl\", {CHILD:?}, \"ignore:TERM\", \"say:main up\", \"wait\"]\n\
-         [[process]]\nname = \"side\"\nrestart = \"never\"\non_exit = \"continue\"\ncommand = [\"perl\", {:?}]\n",
+        "grace = \"3s\"\n{}main = true\n\
+         [[process]]\nname = \"side\"\nrestart = \"never\"\non_exit = \"continue\"\ncommand = [\"perl\", {:?}]\n\
+         # Its own first signal is one that the member does not care for.\nstop = \"SIGWINCH\"\n",
+        process("main", &["ignore:TERM", "say:main up", "wait"]),
         dir.write("side.pl", &script)
     );
-    // Its own first signal is one that the member does not care for.
-    let text = format!("{text}stop = \"SIGWINCH\"\n");
     let mut running = dir.launch(&text).start();
     running.wait_for("main up");
     let pid = told_pid(&mut running, "side up");
-    let thief = Thief::lie_in_wait(&running, pid, &dir);
+    let _thief = thief(&running, pid, &dir);
     dir.write("leave", "");
     running.wait_for("side: others of its process group still run");
     dir.write("go", "");
@@ -291,7 +257,6 @@ fn the_new_owner_of_a_groups_number_gets_no_signal() {
     let ended = Proof::begin(&mut running).stop(running, GRACE);
     ended.expect_code(137).expect_not("side: stragglers still running");
     assert_eq!(dir.lines("thief"), [""; 0], "{}", ended.all());
-    drop(thief);
 }
 
 /// So few pids that every one of them is used again and again, while orphans and hooks come and go.

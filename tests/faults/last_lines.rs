@@ -1,7 +1,6 @@
 //! The last lines of what ends: they come out as long as somebody reads them and the grace lasts, and what does not is counted and said
 //! wherever that is still possible. Lines that are too long, and outputs that are opened by name.
 
-use std::fs::File;
 use std::io::{PipeReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::http::{free_port, get, status_json, status_of};
-use crate::support::{Dir, Launch, SOFTSTOP, SOON, namespaces, root, processes, skip};
+use crate::support::{Dir, SOFTSTOP, SOON, namespaces, processes, root, until, until_within};
 
 /// So long a reader that reads nothing is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,14 +46,12 @@ fn start(dir: &Dir, grace: &str, script: &str) -> Crashed {
 impl Crashed {
     /// Its exit code, and how long it took.
     fn ended(&mut self) -> (i32, Duration) {
-        let limit = Instant::now() + SOON * 3;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status.code().unwrap(), self.since.elapsed());
-            }
-            assert!(Instant::now() < limit, "it does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let mut status = None;
+        until_within("it ends", SOON * 3, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        (status.unwrap().code().unwrap(), self.since.elapsed())
     }
 }
 
@@ -132,11 +129,8 @@ fn a_reader_that_never_reads_is_given_up_and_what_it_lost_is_counted_and_said() 
 fn termination_message_and_report_are_there_while_the_last_lines_wait_for_a_reader() {
     let dir = Dir::new();
     let mut crashed = start(&dir, "60s", &crash(3_500));
-    let limit = Instant::now() + SOON;
-    while [dir.read("termination-log"), dir.read("report.json")].iter().any(String::is_empty) {
-        assert!(Instant::now() < limit && crashed.child.try_wait().unwrap().is_none(), "not there");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    until("both are there", || ["termination-log", "report.json"].iter().all(|name| !dir.read(name).is_empty()));
+    assert!(crashed.child.try_wait().unwrap().is_none(), "it has ended");
     assert_eq!(lost(&dir, "standard output").0, 0, "they are not lost yet: this was written at the end");
     crashed.child.kill().unwrap();
     crashed.child.wait().unwrap();
@@ -205,14 +199,10 @@ fn with_inherited_output_nothing_of_ours_goes_to_standard_output() {
     assert_eq!((text(out).as_str(), child.wait().unwrap().code()), ("data\n", Some(3)));
 }
 
-fn able() -> bool {
-    namespaces() && root("another user for a process")
-}
-
 /// The pipes are root's, as a container runtime's are whose image has no USER; each process is somebody else.
 #[test]
 fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
-    needs!(able());
+    needs!(namespaces(), root("another user for a process"));
     for output in ["inherit", "prefix"] {
         let dir = Dir::new();
         let process = |name: &str, user: u32| {
@@ -222,8 +212,7 @@ fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
                  echo {name} self > /proc/self/fd/1; sleep 0.3; echo {name} again >> /dev/stdout\"]\n"
             )
         };
-        let config = dir.write("c.toml", &[process("one", 4711), process("two", 65534)].concat());
-        let ended = Launch::new(["run", "-c", &config]).run();
+        let ended = dir.launch(&[process("one", 4711), process("two", 65534)].concat()).run();
         ended.expect_code(0).expect_not("denied");
         for name in ["one", "two"] {
             for word in ["out", "err", "self", "again"] {
@@ -236,48 +225,14 @@ fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
 /// The same for what it reads: of the one process that inherits it.
 #[test]
 fn a_process_of_another_user_opens_the_dev_stdin_that_it_inherits_by_name() {
-    needs!(able());
+    needs!(namespaces(), root("another user for a process"));
     let dir = Dir::new();
-    let config = dir.write(
-        "c.toml",
-        "[[process]]\nname = \"reader\"\nuser = \"4711:4711\"\nstdin = \"inherit\"\nrestart = \"never\"\n\
-         command = [\"cat\", \"/dev/stdin\"]\n",
-    );
+    let config = "[[process]]\nname = \"reader\"\nuser = \"4711:4711\"\nstdin = \"inherit\"\nrestart = \"never\"\n\
+        command = [\"cat\", \"/dev/stdin\"]\n";
     let typed = ["sh", "-c", "echo typed | exec \"$@\"", "sh"];
     // The pipe's owner is root, and it goes through no shell that is PID 1.
-    let ended = Launch::new(["run", "-c", &config]).not_pid1().through(&typed).run();
+    let ended = dir.launch(config).not_pid1().through(&typed).run();
     ended.expect_code(0).expect("typed\n").expect_not("denied");
-}
-
-/// It refuses to start when it cannot open its log.
-#[test]
-fn php_fpm_with_a_user_logs_to_dev_stderr() {
-    needs!(able());
-    let found = std::fs::read_dir("/usr/sbin").unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
-    let Some(php) = found.into_iter().find(|name| name.starts_with("php-fpm")) else {
-        skip("no php-fpm");
-        return;
-    };
-    let dir = Dir::new();
-    let pool = dir.write(
-        "php.conf",
-        &format!(
-            "[global]\nerror_log = /dev/stderr\ndaemonize = no\n[www]\nlisten = {}\npm = static\npm.max_children = 1\n\
-             access.log = /dev/stdout\n",
-            dir.text("php.sock")
-        ),
-    );
-    let config = dir.write(
-        "c.toml",
-        &format!(
-            "[[process]]\nname = \"php\"\nuser = \"www-data\"\nstop = \"SIGQUIT\"\n\
-             command = [\"/usr/sbin/{php}\", \"--nodaemonize\", \"--fpm-config\", \"{pool}\"]\n"
-        ),
-    );
-    let mut running = Launch::new(["run", "-c", &config]).start();
-    running.wait_for("ready to handle connections");
-    let (ended, _) = running.stop_within(Duration::from_secs(30));
-    ended.expect_code(0).expect("bye-bye");
 }
 
 /// Not only by a terminal: whoever sends SIGSTOP, and whoever SIGCONT.
@@ -285,14 +240,11 @@ fn php_fpm_with_a_user_logs_to_dev_stderr() {
 fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continued() {
     needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
-    let config = dir.write(
-        "c.toml",
-        &format!(
-            "grace = \"20s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"web\"\n\
-             command = [\"sh\", \"-c\", \"echo up; while :; do sleep 0.05; done\"]\n"
-        ),
+    let config = format!(
+        "grace = \"20s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"web\"\n\
+         command = [\"sh\", \"-c\", \"echo up; while :; do sleep 0.05; done\"]\n"
     );
-    let mut running = Launch::new(["run", "-c", &config]).up();
+    let mut running = dir.launch(&config).up();
     running.wait_until("it is ready", |_| status_of(port, "/readyz") == Some(200));
     let pid = processes::children(running.pid())[0];
     for round in 1..=2 {
@@ -315,20 +267,4 @@ fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continu
     assert!(took < Duration::from_secs(10), "{took:?}: the stop wakes it");
     let said = ended.stderr.matches("stopped by SIGSTOP").count() as u64;
     assert!(said <= 1 + ended.lived.as_secs() / 10, "{}", ended.stderr);
-}
-
-/// A full disk under standard error, too.
-#[test]
-fn a_log_on_a_full_disk_is_said_on_standard_output() {
-    let (out, to_out) = std::io::pipe().unwrap();
-    let child = Command::new(SOFTSTOP)
-        .args(["--output", "prefix", "--", "sh", "-c", "echo data; exit 3"])
-        .stdout(to_out)
-        .stderr(File::options().write(true).open("/dev/full").unwrap())
-        .spawn();
-    let mut child = child.unwrap();
-    let out = text(out);
-    assert!(out.starts_with("sh | data\nsoftstop: warning: "), "{out}");
-    assert!(out.contains("of standard error were lost: No space left on device"), "{out}");
-    assert_eq!(child.wait().unwrap().code(), Some(3));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::proof::attach;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, account, processes, namespaces};
+use crate::support::{Dir, Launch, PROMPT, Running, SOON, account, at_once, namespaces, process, processes};
 
 /// Two seconds are the probe's: the server answers after a third of one, and each of these is three.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -44,32 +44,24 @@ fn pause(running: &Running, length: Duration) -> Instant {
     over
 }
 
-fn start(dir: &Dir, config: &str) -> Running {
-    dir.launch(config).start()
-}
-
 #[test]
 fn an_answer_that_came_while_softstop_was_paused_is_in_time() {
     needs!(namespaces());
     let (port, requests) = server(Duration::from_millis(300));
     let dir = Dir::new();
     let config = format!(
-        "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-         [process.liveness]\nhttp_get = {{ port = {port} }}\nperiod = \"500ms\"\ntimeout = \"2s\"\nfailure_threshold = 1\n"
+        "{}[process.liveness]\nhttp_get = {{ port = {port} }}\nperiod = \"500ms\"\ntimeout = \"2s\"\nfailure_threshold = 1\n",
+        process("web", PROMPT)
     );
-    let mut running = start(&dir, &config);
-    running.wait_for("up");
-    for _ in 0..2 {
-        while requests.try_recv().is_ok() {}
-        // Just asked: the answer comes while softstop is stopped, and its time is over when it goes on.
-        requests.recv_timeout(SOON).unwrap();
-        pause(&running, PAUSE);
-    }
+    let running = dir.launch(&config).up();
+    while requests.try_recv().is_ok() {}
+    // Just asked: the answer comes while softstop is stopped, and its time is over when it goes on.
+    requests.recv_timeout(SOON).unwrap();
+    pause(&running, PAUSE);
     // It goes on to ask.
     while requests.try_recv().is_ok() {}
     requests.recv_timeout(SOON).unwrap();
-    running.term();
-    let ended = running.wait(SOON);
+    let ended = running.stop();
     ended.expect_code(0).expect_not("probe failed").expect_not("started again");
 }
 
@@ -101,16 +93,15 @@ fn a_stop_ordered_while_softstop_was_paused_comes_before_the_restart_that_was_du
 #[test]
 fn a_probe_whose_server_was_paused_too_has_the_rest_of_its_time() {
     needs!(namespaces());
-    let dir = Dir::new();
-    let probe = dir.script("probe", &format!("touch '{}'; sleep 0.4", dir.text("asked")));
-    let config = format!(
-        "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-         [process.liveness]\nexec = [{probe:?}]\nperiod = \"500ms\"\ntimeout = \"2s\"\nfailure_threshold = 1\n"
-    );
-    for kind in [Kind::Freezer, Kind::Freeze] {
-        let Some(freezer) = Cgroup::new(kind) else { continue };
-        let mut running = start(&dir, &config);
-        running.wait_for("up");
+    at_once([Kind::Freezer, Kind::Freeze], |kind| {
+        let Some(freezer) = Cgroup::new(kind) else { return };
+        let dir = Dir::new();
+        let probe = dir.script("probe", &format!("touch '{}'; sleep 0.4", dir.text("asked")));
+        let config = format!(
+            "{}[process.liveness]\nexec = [{probe:?}]\nperiod = \"500ms\"\ntimeout = \"2s\"\nfailure_threshold = 1\n",
+            process("web", PROMPT)
+        );
+        let mut running = dir.launch(&config).up();
         running.processes().iter().for_each(|p| freezer.add(p.pid));
         let _ = std::fs::remove_file(dir.path("asked"));
         running.wait_until("a probe", |_| dir.path("asked").exists());
@@ -119,26 +110,23 @@ fn a_probe_whose_server_was_paused_too_has_the_rest_of_its_time() {
         freezer.thaw();
         let _ = std::fs::remove_file(dir.path("asked"));
         running.wait_until("another probe", |_| dir.path("asked").exists());
-        running.term();
-        running.wait(SOON).expect_code(0).expect_not("probe failed").expect_not("started again");
-    }
+        running.stop().expect_code(0).expect_not("probe failed").expect_not("started again");
+    });
 }
 
 #[test]
 fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
     needs!(namespaces());
-    for kind in [Kind::Freezer, Kind::Freeze] {
-        let Some(freezer) = Cgroup::new(kind) else { continue };
+    at_once([Kind::Freezer, Kind::Freeze], |kind| {
+        let Some(freezer) = Cgroup::new(kind) else { return };
         let dir = Dir::new();
         let config = format!(
-            "grace = \"20s\"\nreport = {:?}\n\
-             [[process]]\nname = \"web\"\n\
-             command = [\"perl\", {CHILD:?}, \"on:QUIT\", \"exit-on:TERM:0:300\", \"say:up\", \"wait\"]\n\
+            "grace = \"20s\"\nreport = {:?}\n{}\
              stop = [{{ signal = \"SIGQUIT\", wait = \"1s\" }}, {{ signal = \"SIGTERM\", wait = \"8s\" }}]\n",
-            dir.text(account::REPORT)
+            dir.text(account::REPORT),
+            process("web", &["on:QUIT", "exit-on:TERM:0:300", "say:up", "wait"])
         );
-        let mut running = start(&dir, &config);
-        running.wait_for("up");
+        let mut running = dir.launch(&config).up();
         running.processes().iter().for_each(|p| freezer.add(p.pid));
         let asked = Instant::now();
         running.term().wait_for("QUIT received");
@@ -150,8 +138,8 @@ fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
         ended.expect_code(0).expect_not("sending SIGKILL");
         assert!(ended.stdout.contains("TERM handled"), "{}", ended.all());
         let report = account::report(&dir, &ended.all());
-        assert_eq!(report["forced"].as_array().map(Vec::len), Some(0), "{report:#}");
-    }
+        assert!(account::forced(&report).is_empty(), "{report:#}");
+    });
 }
 
 /// Writing the summary takes longer than softstop may lose without a word: that word does not follow it.
@@ -177,14 +165,14 @@ fn who_ignores_the_ladder_is_killed_after_all_of_it_however_late() {
     needs!(namespaces());
     let dir = Dir::new();
     let config = format!(
-        "grace = \"12s\"\nreport = {:?}\n[exit_codes]\nforced = 79\n\
-         [[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"on:QUIT\", \"on:TERM\", \"say:up\", \"wait\"]\n\
+        "grace = \"12s\"\nreport = {:?}\n[exit_codes]\nforced = 79\n{}\
          stop = [{{ signal = \"SIGQUIT\", wait = \"2500ms\" }}, {{ signal = \"SIGTERM\", wait = \"1s\" }}]\n",
-        dir.text(account::REPORT)
+        dir.text(account::REPORT),
+        process("web", &["on:QUIT", "on:TERM", "say:up", "wait"])
     );
-    let mut running = start(&dir, &config);
+    let mut running = dir.launch(&config).up();
     // The pause begins in the first wait, however late this thread is, and ends after it.
-    running.wait_for("up").term().wait_for("QUIT received");
+    running.term().wait_for("QUIT received");
     let resumed = pause(&running, PAUSE);
     running.wait_for("TERM received");
     let ended = running.wait(SOON);

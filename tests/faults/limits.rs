@@ -3,19 +3,18 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::support::faults::{self, Fault, PidsLimit};
+use crate::support::cgroup::{Cgroup, Kind};
+use crate::support::faults::{self, Fault};
 use crate::support::http::{free_port, status_of};
 use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, processes, namespaces, skip};
+use crate::support::{Dir, Launch, Running, SOON, namespaces, process, processes, skip};
 
 const GRACE: Duration = Duration::from_secs(30);
 
 /// A main process and one that crashes on SIGUSR1 and is started again, with exec probes and an exec step in the drain.
-fn config(dir: &Dir, port: u16) -> String {
-    let words = |name: &str| {
-        format!("[\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"exit-on:USR1:9\", \"say:{name} up\", \"wait\"]")
-    };
-    let (main, side) = (words("main"), words("side"));
+fn launch(dir: &Dir, port: u16) -> Launch {
+    let process = |name| process(name, &["exit-on:TERM:0", "exit-on:USR1:9", &format!("say:{name} up"), "wait"]);
+    let (main, side) = (process("main"), process("side"));
     let report = dir.text("report.json");
     let text = format!(
         r#"
@@ -24,15 +23,9 @@ report = "{report}"
 [http]
 listen = "127.0.0.1:{port}"
 
-[[process]]
-name = "main"
-main = true
-command = {main}
+{main}main = true
 
-[[process]]
-name = "side"
-command = {side}
-backoff = {{ initial = "50ms", max = "200ms" }}
+{side}backoff = {{ initial = "50ms", max = "200ms" }}
 [process.readiness]
 exec = ["true"]
 period = "50ms"
@@ -49,21 +42,19 @@ name = "wait"
 sleep = "50ms"
 "#
     );
-    dir.write("softstop.toml", &text)
+    dir.launch(&text)
 }
 
 /// Makes the other process crash; it is started again, if that can be done.
 fn crash_side(running: &mut Running) {
-    let crashed = running.processes().into_iter().find(|p| {
-        let command = std::fs::read(format!("/proc/{}/cmdline", p.pid)).unwrap_or_default();
-        String::from_utf8_lossy(&command).contains("say:side")
-    });
-    processes::send(crashed.expect("the other process runs").pid, libc::SIGUSR1);
+    let mut all = running.processes().into_iter();
+    let side = all.find(|p| processes::command_line(p.pid).contains("say:side")).expect("the other process runs");
+    processes::send(side.pid, libc::SIGUSR1);
 }
 
-fn no_more_processes(faults: &[Fault], close: &dyn Fn(&Running), open: &dyn Fn(&Running)) {
+fn no_more_processes(limited: impl Fn(Launch) -> Launch, close: impl Fn(&Running), open: impl Fn(&Running)) {
     let (dir, port) = (Dir::new(), free_port());
-    let mut running = faults::launch(faults, Launch::new(["run", "-c", &config(&dir, port)])).start();
+    let mut running = limited(launch(&dir, port)).start();
     running.wait_for("main up").wait_for("side up");
     running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
 
@@ -95,14 +86,15 @@ fn no_more_processes(faults: &[Fault], close: &dyn Fn(&Running), open: &dyn Fn(&
 fn the_process_limit_delays_a_restart_and_costs_a_hook_but_no_stop() {
     needs!(faults::possible());
     let faults = [Fault::User(faults::user()), Fault::Processes(1000)];
-    no_more_processes(&faults, &|r| faults::limit(r, "nproc", 1), &|r| faults::limit(r, "nproc", 1000));
+    let limited = |launch| faults::launch(&faults, launch);
+    no_more_processes(limited, |r| faults::limit(r, "nproc", 1), |r| faults::limit(r, "nproc", 1000));
 }
 
 #[test]
 fn a_full_pids_group_delays_a_restart_and_costs_a_hook_but_no_stop() {
-    needs!(faults::possible());
-    let Some(group) = PidsLimit::new() else { return };
-    no_more_processes(&[group.fault()], &|_| group.close(), &|_| group.open());
+    needs!(namespaces());
+    let Some(group) = Cgroup::new(Kind::Pids) else { return };
+    no_more_processes(|launch| launch.inside(&group), |_| group.limit_pids(0), |_| group.limit_pids("max"));
 }
 
 /// Nothing can be started: that is said in one line, and is softstop's own failure (docs/exit-codes.md).
@@ -118,26 +110,22 @@ fn a_process_limit_reached_at_the_start_is_70_and_one_line() {
 /// A supervised process is tried again: the limit may have been somebody else's doing.
 #[test]
 fn a_process_limit_that_is_lifted_lets_the_start_go_on() {
-    needs!(faults::possible());
-    let Some(group) = PidsLimit::new() else { return };
+    needs!(namespaces());
+    let Some(group) = Cgroup::new(Kind::Pids) else { return };
     let dir = Dir::new();
-    let config = format!(
-        "grace = \"30s\"\n[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:5\", \"say:web up\", \"wait\"]\n\
-         backoff = {{ initial = \"50ms\", max = \"100ms\" }}\n"
-    );
-    group.close();
-    let launch = dir.launch(&config);
-    let mut running = faults::launch(&[group.fault()], launch.clone()).start();
+    let web = process("web", &["exit-on:TERM:5", "say:web up", "wait"]);
+    let launch = dir.launch(&(web + "backoff = { initial = \"50ms\", max = \"100ms\" }\n")).inside(&group);
+    group.limit_pids(0);
+    let mut running = launch.clone().start();
     running.wait_for_count("trying again in", 3);
-    group.open();
+    group.limit_pids("max");
     running.wait_for("web up");
-    Proof::begin(&mut running).stop(running, Duration::from_secs(30)).expect_code(5);
+    Proof::begin(&mut running).stop(running, GRACE).expect_code(5);
     // And a stop request while nothing can be started is honoured at once: the main process never ran, so 128 + n.
-    group.close();
-    let mut running = faults::launch(&[group.fault()], launch).start();
+    group.limit_pids(0);
+    let mut running = launch.start();
     running.wait_for("trying again in");
-    let ended = Proof::begin(&mut running).stop(running, Duration::from_secs(30));
-    ended.expect_code(143);
+    Proof::begin(&mut running).stop(running, GRACE).expect_code(143);
 }
 
 /// However few there are: it works, or says that there are too few and is gone.
@@ -179,8 +167,7 @@ fn hold_connections(port: u16, clients: &mut Vec<TcpStream>, how_many: usize) {
 fn clients_that_hold_connections_leave_descriptors_for_everything_else() {
     needs!(faults::possible());
     let (dir, port) = (Dir::new(), free_port());
-    let launch = Launch::new(["run", "-c", &config(&dir, port)]);
-    let mut running = faults::launch(&[Fault::Descriptors(48)], launch).start();
+    let mut running = faults::launch(&[Fault::Descriptors(48)], launch(&dir, port)).start();
     running.wait_for("main up").wait_for("side up");
     running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
     let mut clients = Vec::new();
@@ -261,12 +248,7 @@ fn softstops_own_processor_time_is_no_signal_to_the_program() {
     let words = ["on:XCPU", "exit-on:TERM:5", "say:up", "fill"];
     let mut running = Launch::child(&["--grace", "30s", "--output", "prefix"], &words).up();
     // After the start: the program, too, would get it.
-    let used = |pid: i32| -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        // utime and stime, in hundredths of a second.
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
+    let used = processes::processor_time;
     faults::limit(&running, "cpu", u32::try_from(used(running.pid()) / 100).unwrap() + 1);
     // A whole second of processor time, of which a busy machine has little.
     let told = "softstop itself has used up the processor time that it was started with (RLIMIT_CPU";
@@ -286,14 +268,12 @@ fn the_signals_of_limits_are_passed_on_when_somebody_sends_them() {
     let dir = Dir::new();
     let sender = "kill $_, 1 for 13, 24, 25";
     let text = format!(
-        "grace = \"30s\"\n[[process]]\nname = \"main\"\nmain = true\n\
-         command = [\"perl\", {CHILD:?}, \"on:PIPE\", \"on:XCPU\", \"on:XFSZ\", \"exit-on:TERM:5\", \"say:up\", \"wait\"]\n\
-         [process.readiness]\nexec = [\"test\", \"-e\", {up:?}]\nperiod = \"20ms\"\n\
+        "grace = \"30s\"\n{main}main = true\n[process.readiness]\nexec = [\"test\", \"-e\", {up:?}]\nperiod = \"20ms\"\n\
          [[process]]\nname = \"sender\"\ncommand = [\"perl\", \"-e\", {sender:?}]\nrestart = \"never\"\nafter = {{ main = \"ready\" }}\n",
+        main = process("main", &["on:PIPE", "on:XCPU", "on:XFSZ", "exit-on:TERM:5", "say:up", "wait"]),
         up = dir.text("up"),
     );
-    let mut running = dir.launch(&text).start();
-    running.wait_for("| up");
+    let mut running = dir.launch(&text).up();
     let signals = [(13, "PIPE"), (24, "XCPU"), (25, "XFSZ")];
     for (number, name) in signals {
         running.signal(number).wait_for(&format!("{name} received"));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{CHILD, Dir, Launch, SOFTSTOP, SOON, namespaces};
+use crate::support::{CHILD, Dir, Launch, PROMPT, SOFTSTOP, namespaces, process};
 
 /// An abstract one is the whole machine's, and the tests may run twice at a time.
 fn address(name: &str) -> String {
@@ -80,8 +80,8 @@ fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
     let socket = dir.text("control.sock");
     let config = |socket: &str| {
         let text = format!(
-            "[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'say:up', 'wait']\n\
-             [[drain]]\nname = 'ask'\nexec = ['sh', '-c', 'cd /; \"{SOFTSTOP}\" status']\n"
+            "[control]\nsocket = '{socket}'\n{}[[drain]]\nname = 'ask'\nexec = ['sh', '-c', 'cd /; \"{SOFTSTOP}\" status']\n",
+            process("web", PROMPT)
         );
         dir.write("elsewhere.toml", &text)
     };
@@ -89,9 +89,8 @@ fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
     let by_variable = Launch::new(["run"]).env("SOFTSTOP_CONFIG", &file);
     let by_flag = Launch::new(["run", "-c", &file, "--control", &address("named")]);
     for launch in [by_variable, by_flag, Launch::new(["run", "-c", &file]).env("SOFTSTOP_CONTROL", &address("named"))] {
-        let mut running = launch.up();
-        running.term();
-        running.wait(SOON).expect_code(0).expect("drain: ask: done");
+        let running = launch.up();
+        running.stop().expect_code(0).expect("drain: ask: done");
     }
     // The program of the wrapper, below another that has an address of its own.
     let ask = format!("'{SOFTSTOP}' status | grep -c '^Stopping\\|Running'; exit 0");

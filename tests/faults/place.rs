@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::faults::{self, Fault};
 use crate::support::http::{free_port, status_of};
 use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch, Proc, at_once, skip};
+use crate::support::{CHILD, Dir, Launch, Proc, at_once, process, skip};
 
 const GRACE: Duration = Duration::from_secs(3);
 /// For the whole job, far more than it takes: on a busy machine one perl alone may take a second to come up.
@@ -19,6 +19,8 @@ fn whole_job(faults: &[Fault]) {
     let journal = dir.text("journal");
     let report = dir.text("report.json");
     let note = |text: &str| format!("[\"perl\", {CHILD:?}, \"journal:{journal}:{text}\"]");
+    let words =
+        "session exit-on:TERM:0:100 ready wait end fork exit-on:TERM:0:50 ready wait end orphans:3 fds exit-on:TERM:7";
     let text = format!(
         r#"
 grace = "20s"
@@ -27,25 +29,21 @@ report = "{report}"
 listen = "127.0.0.1:{port}"
 [[init]]
 exec = {init}
-[[process]]
-name = "web"
-main = true
-command = ["perl", {CHILD:?}, "session", "exit-on:TERM:0:100", "ready", "wait", "end", "fork", "exit-on:TERM:0:50", "ready", "wait", "end", "orphans:3", "fds", "exit-on:TERM:7", "say:web up", "wait"]
+{web}main = true
 [process.readiness]
 exec = ["perl", {CHILD:?}, "exit:0"]
 period = "50ms"
 timeout = "20s"
 [process.pre_stop]
 exec = {pre_stop}
-[[process]]
-name = "side"
-output = "json"
-command = ["perl", {CHILD:?}, "say:side up", "wait"]
+{side}output = "json"
 [[drain]]
 exec = {drain}
 [[post_stop]]
 exec = {post_stop}
 "#,
+        web = process("web", &words.split(' ').chain(["say:web up", "wait"]).collect::<Vec<_>>()),
+        side = process("side", &["say:side up", "wait"]),
         init = note("init"),
         pre_stop = note("pre_stop"),
         drain = note("drain"),
@@ -122,23 +120,11 @@ fn an_image_from_scratch_is_enough() {
     }
 }
 
-const LEFT_OVERS: &[&str] = &[
-    "session",
-    "ignore:TERM",
-    "ready",
-    "wait",
-    "end", //
-    "fork",
-    "exit-on:TERM:0:50",
-    "ready",
-    "wait",
-    "end", //
-    "orphans:3",
-    "on:USR1",
-    "exit-on:TERM:7",
-    "say:up",
-    "wait",
-];
+/// With a daemon, a member of the group, and orphans.
+fn leaves_some(flags: &[&str]) -> Launch {
+    let words = "session ignore:TERM ready wait end fork exit-on:TERM:0:50 ready wait end orphans:3 on:USR1 exit-on:TERM:7 say:up wait";
+    Launch::child(flags, &words.split(' ').collect::<Vec<_>>())
+}
 
 /// docs/containers.md, "When /proc is missing".
 #[test]
@@ -147,7 +133,7 @@ fn without_proc_a_pid_1_does_what_the_page_says() {
     let dir = Dir::new();
     let report = dir.text("report.json");
     let flags = ["--grace", "3s", "--forward", "caught", "--output", "prefix", "--report", &report];
-    let mut running = faults::launch(&[Fault::Empty("/proc")], Launch::child(&flags, LEFT_OVERS)).up();
+    let mut running = faults::launch(&[Fault::Empty("/proc")], leaves_some(&flags)).up();
     running.wait_until("no zombie", |r| !r.processes().iter().any(Proc::is_zombie));
     running.signal(libc::SIGUSR1).wait_for("USR1 received");
     let ended = Proof::begin(&mut running).blind().stop(running, GRACE);
@@ -165,7 +151,7 @@ fn without_proc_a_pid_1_does_what_the_page_says() {
 #[test]
 fn without_proc_and_not_pid_1_what_daemonised_is_left_behind_and_said() {
     needs!(faults::possible());
-    let launch = Launch::child(&["--grace", "2s"], LEFT_OVERS).not_pid1();
+    let launch = leaves_some(&["--grace", "2s"]).not_pid1();
     let mut running = faults::launch(&[Fault::Empty("/proc")], launch).up();
     let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, Duration::from_secs(2));
     ended.expect_code(7);
@@ -179,10 +165,7 @@ fn hidepid_hides_nothing_that_is_ours() {
     needs!(faults::possible());
     for pid1 in [true, false] {
         for options in ["hidepid=2", "hidepid=2,subset=pid"] {
-            let mut launch = Launch::child(&["--grace", "3s"], LEFT_OVERS);
-            if !pid1 {
-                launch = launch.not_pid1();
-            }
+            let launch = leaves_some(&["--grace", "3s"]).pid1(pid1);
             let mut running = faults::launch(&[Fault::Proc(options), Fault::User(faults::user())], launch).up();
             // The proof's stranger has a capability more than softstop, so it is hidden; were it seen, the last SIGKILL would pass it by.
             let ended = Proof::begin(&mut running).blind().stop(running, GRACE);

@@ -10,14 +10,15 @@ use crate::support::account::{REPORT, forced, line, stopped};
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::fuse::with_hanging_file_system;
 use crate::support::tracer::Tracer;
-use crate::support::{Dir, Ended, Launch, ROOM, Running, SOON, account, processes, namespaces, CHILD};
+use crate::support::{
+    CHILD, Dir, Ended, Launch, PROMPT, ROOM, Running, SOON, account, at_once, namespaces, process, processes,
+};
 
 const GRACE: Duration = Duration::from_secs(4);
 
 fn up(dir: &Dir, pid1: bool, words: &[&str]) -> Running {
     let report = dir.text(REPORT);
-    let launch = Launch::child(&["--grace", "4s", "--report", &report], words);
-    if pid1 { launch } else { launch.not_pid1() }.up()
+    Launch::child(&["--grace", "4s", "--report", &report], words).pid1(pid1).up()
 }
 
 /// The wrapper's program, as the test sees it.
@@ -43,17 +44,16 @@ fn ended(running: Running, dir: &Dir) -> (Ended, serde_json::Value) {
 fn whoever_is_stopped_is_woken_to_act_wherever_it_is() {
     needs!(namespaces());
     let dir = Dir::new();
-    let hook = format!("exec = [\"perl\", {:?}, \"stop-self\"]\ntimeout = \"400ms\"", CHILD);
-    let stuck = "\"exit-on:TERM:0\", \"stop-self\", \"wait\"";
+    let hook = format!("exec = [\"perl\", {CHILD:?}, \"stop-self\"]\ntimeout = \"400ms\"");
+    let stuck = ["exit-on:TERM:0", "stop-self", "wait", "end"];
+    let words = [&["session"], &stuck[..], &["fork"], &stuck, &["exit-on:TERM:5", "stop-self", "wait"]].concat();
     let config = format!(
-        "grace = \"8s\"\nreport = {:?}\n\
-         [[process]]\nname = \"web\"\n\
-         command = [\"perl\", {:?}, \"session\", {stuck}, \"end\", \"fork\", {stuck}, \"end\", \"exit-on:TERM:5\", \"stop-self\", \"wait\"]\n\
+        "grace = \"8s\"\nreport = {:?}\n{}\
          [process.pre_stop]\nname = \"leave\"\n{hook}\n\
          [[drain]]\nname = \"flush\"\n{hook}\n\
          [[post_stop]]\nname = \"ship\"\n{hook}\n",
         dir.text(REPORT),
-        CHILD
+        process("web", &words)
     );
     let mut running = dir.launch(&config).start();
     running.wait_until("main, a member of its group and a daemon are stopped", |r| {
@@ -132,20 +132,8 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let open = format!("open:{}", hung.file());
-        let words = [
-            "session",
-            "exit-on:TERM:0",
-            "wait",
-            "end",
-            "fork",
-            "say:up",
-            &open,
-            "wait",
-            "end",
-            "exit-on:TERM:3",
-            "say:main is up",
-            "wait",
-        ];
+        let others = ["session", "exit-on:TERM:0", "wait", "end", "fork", "say:up", &open, "wait", "end"];
+        let words = [&others[..], &["exit-on:TERM:3", "say:main is up", "wait"]].concat();
         let mut running = up(&dir, false, &words);
         running.wait_for("main is up").wait_until("it hangs", |_| hung.asked() > 0);
         let mark = running.mark();
@@ -161,14 +149,10 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
             std::thread::sleep(Duration::from_millis(1));
         }
         // The one who wrote the report may have its own end still before it.
-        let limit = Instant::now() + SOON;
-        let alone = |left: &[processes::Proc]| left.len() == 1 && left[0].state == 'D';
-        let mut left = processes::with_environment(&mark);
-        while !alone(&left) && Instant::now() < limit {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            left = processes::with_environment(&mark);
-        }
-        assert!(alone(&left), "what hangs, and nobody else, is left: {left:?}");
+        running.wait_until(
+            "what hangs, and nobody else, is left",
+            |_| matches!(&processes::with_environment(&mark)[..], [left] if left.state == 'D'),
+        );
         hung.release();
         // Main has ended as it wanted to; a member of its group hangs.
         let (ended, report) = ended(running, &dir);
@@ -184,13 +168,12 @@ fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let config = format!(
-            "grace = \"4s\"\nreport = {:?}\n[[process]]\nname = \"web\"\n\
-             command = [\"perl\", {child:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
+            "grace = \"4s\"\nreport = {:?}\n{}\
              [[drain]]\nname = \"flush\"\nexec = [\"cat\", \"{}\"]\ntimeout = \"1700ms\"\n\
              [[post_stop]]\nname = \"ship\"\nexec = [\"echo\", \"shipped\"]\n",
             dir.text(REPORT),
-            hung.file(),
-            child = CHILD
+            process("web", PROMPT),
+            hung.file()
         );
         let mut running = dir.launch(&config).up();
         if !account::is_out(&mut running, &dir, GRACE) {
@@ -212,13 +195,11 @@ fn a_process_that_cannot_be_ended_does_not_keep_the_next_from_its_signal() {
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let config = format!(
-            "grace = \"4s\"\nreport = {:?}\n\
-             [[process]]\nname = \"db\"\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0:300\", \"say:up\", \"wait\"]\n\
-             [[process]]\nname = \"web\"\nafter = {{ db = \"started\" }}\nstop = [{{ signal = \"SIGTERM\", wait = \"300ms\" }}]\n\
-             command = [\"perl\", {child:?}, \"say:up\", \"ignore:TERM\", \"open:{}\"]\n",
+            "grace = \"4s\"\nreport = {:?}\n{}{}after = {{ db = \"started\" }}\n\
+             stop = [{{ signal = \"SIGTERM\", wait = \"300ms\" }}]\n",
             dir.text(REPORT),
-            hung.file(),
-            child = CHILD
+            process("db", &["exit-on:TERM:0:300", "say:up", "wait"]),
+            process("web", &["say:up", "ignore:TERM", &format!("open:{}", hung.file())]),
         );
         let mut running = dir.launch(&config).start();
         running.wait_for_count("up", 2).wait_until("it hangs", |_| hung.asked() > 0);
@@ -300,7 +281,7 @@ fn a_debugger_that_passes_signals_on_changes_nothing() {
 #[test]
 fn what_a_debugger_holds_is_named_and_costs_no_more_than_the_grace() {
     needs!(namespaces());
-    for pid1 in [true, false] {
+    at_once([true, false], |pid1| {
         let dir = Dir::new();
         let mut running = up(&dir, pid1, &["exit-on:TERM:3", "say:up", "wait"]);
         let main = main_of(&running);
@@ -309,9 +290,8 @@ fn what_a_debugger_holds_is_named_and_costs_no_more_than_the_grace() {
             return;
         }
         assert!(processes::look(main).is_some_and(|p| p.is_zombie()), "it is not held:\n{}", running.printed());
-        while !pid1 && running.code().is_none() {
-            assert!(running.age() < GRACE + SOON, "softstop waits for the debugger:\n{}", running.printed());
-            std::thread::sleep(Duration::from_millis(1));
+        if !pid1 {
+            running.wait_until("softstop is gone, and has not waited for the debugger", |r| processes::exits(r.pid()));
         }
         drop(debugger);
         let (ended, report) = ended(running, &dir);
@@ -319,7 +299,7 @@ fn what_a_debugger_holds_is_named_and_costs_no_more_than_the_grace() {
         assert_eq!(forced(&report), ["perl"]);
         line(&ended.all(), &["perl: still running", "sending SIGKILL", "state: t"]);
         line(&ended.all(), &["1 process does not end after SIGKILL: leaving", "state: Z"]);
-    }
+    });
 }
 
 /// It has ended as it was told to, and only the debugger knows.

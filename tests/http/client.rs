@@ -1,7 +1,5 @@
 //! The client of hooks and probes against servers that behave, and others.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,12 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, empty, join, sink};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn block_on<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { timeout(PATIENCE, test).await.expect("the test takes too long") })
-}
+use crate::{PATIENCE, block_on};
 
 fn get(addr: SocketAddr) -> HttpCall {
     HttpCall::get("app.localhost", addr.port(), "/ready?deep=1")
@@ -329,8 +322,7 @@ fn a_stalled_body_is_a_failure_by_the_callers_timeout() {
                 let head = format!("HTTP/1.1 {code} X\r\nContent-Length: 100\r\n\r\ngoing down\n");
                 stream.write_all(head.as_bytes()).await.unwrap();
                 // Ends when the client has closed: a call that is dropped leaves no connection behind.
-                let mut rest = Vec::new();
-                let _ = stream.read_to_end(&mut rest).await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
             };
             let (request, addrs) = (get(addr), [addr]);
             let ((), outcome) = tokio::join!(serve, async { timeout(limit, call(&request, &addrs)).await.ok() });

@@ -1,21 +1,19 @@
 //! Answers that come later (`GET /prestop`) over real sockets: they outlive what limits other connections, and end nothing else.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
-
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use softstop::http::endpoints::Answer;
-use softstop::http::server::{Later, Limits, Site, bind, serve};
+use softstop::http::server::{Later, Limits, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-/// Far beyond anything that should happen; reaching it is a failure.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::{PATIENCE, with_server};
+
 /// So long this thread, which is client and server both, may have no processor between a connect and its request.
 const LIFETIME: Duration = Duration::from_secs(2);
 
@@ -25,8 +23,7 @@ struct Bell {
     waiting: Cell<usize>,
 }
 
-fn with_server(connections: usize, test: impl AsyncFnOnce(SocketAddr, Rc<Bell>)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+fn with_bell(connections: usize, test: impl AsyncFnOnce(SocketAddr, Rc<Bell>)) {
     let bell = Rc::new(Bell { ring: Notify::new(), waiting: Cell::new(0) });
     let (ours, theirs) = (Rc::clone(&bell), bell);
     let later: Later = Rc::new(move |head, _| {
@@ -48,14 +45,7 @@ fn with_server(connections: usize, test: impl AsyncFnOnce(SocketAddr, Rc<Bell>))
     });
     let site = Site { answer: Rc::new(|_| Answer::text(200, "ok")), later: Some(later) };
     let limits = Limits { connections, lifetime: LIFETIME, request: LIFETIME, ..Limits::default() };
-    runtime.block_on(async {
-        let listener = TcpListener::from_std(bind(SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap()).unwrap();
-        let addr = listener.local_addr().unwrap();
-        tokio::select! {
-            () = serve(listener, site, limits) => panic!("the server ended"),
-            done = timeout(PATIENCE, test(addr, ours)) => done.expect("the test takes too long"),
-        }
-    });
+    with_server(site, limits, async |addr| test(addr, ours).await);
 }
 
 async fn ask(addr: SocketAddr, path: &str) -> TcpStream {
@@ -82,7 +72,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 
 #[test]
 fn an_answer_may_come_after_a_connections_lifetime_and_others_make_room_for_newcomers() {
-    with_server(3, async |addr, bell| {
+    with_bell(3, async |addr, bell| {
         let waits = ask(addr, "/later").await;
         until("it waits", || bell.waiting.get() == 1).await;
         // Many times as many as there are places, over many lifetimes: each gets in, and the one that waits stays.
@@ -104,7 +94,7 @@ fn an_answer_may_come_after_a_connections_lifetime_and_others_make_room_for_newc
 
 #[test]
 fn when_all_places_wait_a_newcomer_still_gets_in() {
-    with_server(2, async |addr, bell| {
+    with_bell(2, async |addr, bell| {
         let mut waiting = Vec::new();
         for n in 1..=3 {
             waiting.push(ask(addr, "/later").await);
@@ -120,7 +110,7 @@ fn when_all_places_wait_a_newcomer_still_gets_in() {
 
 #[test]
 fn a_client_that_goes_is_no_longer_waited_for_whatever_it_has_sent() {
-    with_server(8, async |addr, bell| {
+    with_bell(8, async |addr, bell| {
         for trailing in [&b""[..], b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n", b"garbage"] {
             let mut stream = ask(addr, "/later").await;
             until("it waits", || bell.waiting.get() == 1).await;

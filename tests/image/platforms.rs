@@ -34,6 +34,14 @@ fn healthcheck_image() -> String {
     tag.to_owned()
 }
 
+/// A container of it that is ready. There is no systemd here whose timers would ask: that is done by hand.
+fn healthy(options: &[&str]) -> Container {
+    let options = [options, &["--health-interval", "disable"]].concat();
+    let container = Container::run(&options, &healthcheck_image(), &[]);
+    container.wait_until("it is ready", || health(&container).0);
+    container
+}
+
 #[test]
 fn a_grace_below_the_stop_timeout_ends_with_an_account() {
     needs!(able());
@@ -63,12 +71,8 @@ fn a_grace_above_the_stop_timeout_is_cut_without_a_word() {
 #[test]
 fn a_healthcheck_needs_no_port_shell_or_curl() {
     needs!(able());
-    // There is no systemd here whose timers would run it: it is run by hand.
-    let options = ["--read-only", "--user", "10001:10001", "--health-interval", "disable"];
-    let container = Container::run(&options, &healthcheck_image(), &[]);
-    container.wait_until("it is ready", || {
-        podman().args(["healthcheck", "run", &container.id]).output().unwrap().status.success()
-    });
+    let options = ["--read-only", "--user", "10001:10001"];
+    let container = healthy(&options);
     assert_eq!(health(&container), (true, "\"ok\"".to_owned()));
     done(podman().args(["exec", &container.id, "/softstop", "unready"]));
     let (healthy, said) = health(&container);
@@ -82,30 +86,9 @@ fn a_healthcheck_needs_no_port_shell_or_curl() {
 #[test]
 fn an_init_outside_of_softstop_changes_nothing() {
     needs!(able());
-    let options = ["--init", "--health-interval", "disable"];
-    let container = Container::run(&options, &healthcheck_image(), &[]);
-    container.wait_until("it is ready", || {
-        podman().args(["healthcheck", "run", &container.id]).output().unwrap().status.success()
-    });
+    let container = healthy(&["--init"]);
     let (code, took) = container.stop(60);
     assert_eq!(code, 0, "{}", container.logs());
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert!(container.logs().contains("stopped in"), "{}", container.logs());
-}
-
-/// What podman does for a program called /sbin/init, and systemd-nspawn with `--boot`: SIGRTMIN+3.
-#[test]
-fn the_stop_signal_of_systemd_mode_is_a_stop_request() {
-    needs!(able());
-    let image = wrapper_image("systemd", "ENV SOFTSTOP_STOP_ON=SIGTERM,SIGRTMIN+3 SOFTSTOP_STOP_SIGNAL=SIGTERM\n");
-    let container = Container::run(&["--stop-signal", "SIGRTMIN+3"], &image, &["sh", "-c", &shell("exit 0")]);
-    container.wait_until("it is up", || container.said("up"));
-    let (code, took) = container.stop(60);
-    assert_eq!(code, 0, "{}", container.logs());
-    assert!(took < Duration::from_secs(20), "{took:?}");
-    assert!(
-        container.logs().contains("told to stop") && container.logs().contains("SIGRTMIN+3"),
-        "{}",
-        container.logs()
-    );
 }

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use crate::podman::{done, find, static_binaries, static_with_symbols};
 use crate::support::faults;
 use crate::support::proof::attach;
-use crate::support::{Dir, Launch, SOON, database_before_web, namespaces, skip};
+use crate::support::{Dir, Launch, database_before_web, namespaces, skip};
 
 /// Names that lead to NSS modules, to other shared objects, or to a character set's.
 const ENTRIES: &[&str] = &[
@@ -318,8 +318,7 @@ fn from_sigterm_to_the_exit_a_wrapper_takes_no_more_system_calls_and_pages_than_
         let mut running = launch.start();
         running.wait_until("the program is started", |r| r.printed().contains("started (pid "));
         let mut strace = attach(&mut running, &["-o", &calls])?;
-        running.term();
-        running.wait(SOON);
+        running.stop();
         strace.wait().unwrap();
         let calls = std::fs::read_to_string(&calls).unwrap();
         // What is read is a siginfo, which begins with the number.

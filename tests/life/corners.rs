@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Dir, Launch, processes, namespaces, faults, CHILD, ROOM, SOON, account, fuse, http, skip};
+use crate::support::{
+    Dir, Launch, PROMPT, ROOM, SOON, account, faults, fuse, http, namespaces, process, processes, skip,
+};
 
 fn run(dir: &Dir, config: &str) -> Launch {
     dir.launch(config).not_pid1()
@@ -36,10 +38,7 @@ fn a_late_softstop_leaves_nothing_behind() {
     std::thread::sleep(Duration::from_millis(3100));
     running.signal(libc::SIGCONT);
     running.wait(SOON).expect_code(137);
-    let limit = std::time::Instant::now() + SOON;
-    while !processes::with_environment(&mark).is_empty() {
-        assert!(std::time::Instant::now() < limit, "left behind");
-    }
+    account::nothing_left(&mark);
 }
 
 /// Children that die as fast as they can be forked keep the reaper busy; the deadline comes all the same.
@@ -79,11 +78,7 @@ fn the_signals_of_faults_are_left_to_the_kernel() {
         let mut running = Launch::child(&["--grace", "3s"], &words).not_pid1().through(&through).up();
         let mark = running.mark();
         running.signal(number);
-        let limit = std::time::Instant::now() + SOON;
-        while running.code().is_none() {
-            assert!(std::time::Instant::now() < limit, "{name} has not ended softstop");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        running.wait_until(&format!("{name} ends softstop"), |r| processes::exits(r.pid()));
         // What a softstop that is not PID 1 leaves behind then is the test's to end.
         processes::with_environment(&mark).iter().for_each(|p| processes::send(p.pid, libc::SIGKILL));
         let ended = running.wait(SOON);
@@ -222,9 +217,8 @@ fn killing_everybody_does_not_wait_for_who_hangs() {
         let open = format!("open:{}", hung.file());
         let words = ["session", &open, "wait", "end", "ignore:TERM", "say:up", "wait"];
         let launch = Launch::child(&["--grace", "3s", "--report", &report], &words);
-        let mut running =
-            faults::launch(&[faults::Fault::Empty("/proc")], launch).start();
-        running.wait_for("up").wait_until("it hangs", |_| hung.asked() > 0);
+        let mut running = faults::launch(&[faults::Fault::Empty("/proc")], launch).up();
+        running.wait_until("it hangs", |_| hung.asked() > 0);
         let (asked, before) = (std::time::Instant::now(), running.delayed());
         running.term().wait_for("stopped in").wait_until("the report", |_| dir.read("report.json").ends_with("}\n"));
         let (took, delayed) = (asked.elapsed(), running.delayed_since(before));
@@ -240,10 +234,9 @@ fn probes_are_answered_until_the_end() {
     let dir = Dir::new();
     let port = http::free_port();
     let config = format!(
-        "grace = \"30s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"a\"\n\
-         command = [\"perl\", {:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-         [[post_stop]]\nname = \"last\"\nexec = [\"sh\", \"-c\", \"echo last words; until [ -e '{}' ]; do sleep 0.02; done\"]\n",
-        CHILD,
+        "grace = \"30s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n{}[[post_stop]]\nname = \"last\"\n\
+         exec = [\"sh\", \"-c\", \"echo last words; until [ -e '{}' ]; do sleep 0.02; done\"]\n",
+        process("a", PROMPT),
         dir.text("go"),
     );
     let mut running = run(&dir, &config).up();

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::faults::{Fault, NEWER};
-use crate::support::{CHILD, Dir, Launch, SOFTSTOP, processes, namespaces, root, faults, skip};
+use crate::support::{Dir, Launch, PROMPT, SOFTSTOP, faults, namespaces, process, processes, root, skip};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -85,8 +85,7 @@ fn the_child_stays_in_the_session_that_softstop_was_started_in() {
     let session = |pid: i32| nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid))).unwrap();
     for pid1 in [true, false] {
         let words = ["on:HUP", "on:CONT", "exit-on:TERM:0", "say:up", "wait"];
-        let launch = Launch::child(&["--grace", "30s"], &words);
-        let running = if pid1 { launch } else { launch.not_pid1() }.up();
+        let running = Launch::child(&["--grace", "30s"], &words).pid1(pid1).up();
         let child = processes::children(running.pid())[0];
         assert_eq!(session(child), session(running.pid()));
         running.stop_within(GRACE).0.expect_code(0).expect_not("HUP received");
@@ -99,17 +98,13 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
     needs!(namespaces());
     let through = ["sh", "-c", "exec \"$@\" 7</dev/zero", "sh"];
     let holds = |pid: i32| std::fs::read_link(format!("/proc/{pid}/fd/7")).is_ok_and(|to| to.ends_with("zero"));
-    let words = ["exit-on:TERM:0", "say:up", "wait"];
-    let running = Launch::child(&["--grace", "30s"], &words).through(&through).up();
+    let running = Launch::child(&["--grace", "30s"], PROMPT).through(&through).up();
     let child = processes::children(running.pid())[0];
     assert!(holds(child) && !holds(running.pid()));
     running.stop_within(GRACE).0.expect_code(0);
     // Those of `run` get none, and softstop keeps none.
     let dir = Dir::new();
-    let text = format!(
-        "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n"
-    );
-    let running = dir.launch(&text).through(&through).up();
+    let running = dir.launch(&process("web", PROMPT)).through(&through).up();
     let child = processes::children(running.pid())[0];
     assert!(!holds(child) && !holds(running.pid()));
     running.stop_within(GRACE).0.expect_code(0);
@@ -156,10 +151,9 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
     let dir = Dir::new();
     let look = |name: &str| format!("[\"sh\", \"-c\", \"echo $(ulimit -Sn) $(ulimit -Ss) >'{}'\"]", dir.text(name));
     let text = format!(
-        "grace = \"30s\"\n[[init]]\nname = \"i\"\nexec = {}\n[[process]]\nname = \"web\"\n\
-         command = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-         [process.readiness]\nexec = {}\nperiod = \"1h\"\ntimeout = \"60s\"\n[process.pre_stop]\nexec = {}\n[[drain]]\nname = \"d\"\nexec = {}\n",
+        "grace = \"30s\"\n[[init]]\nname = \"i\"\nexec = {}\n{}[process.readiness]\nexec = {}\nperiod = \"1h\"\ntimeout = \"60s\"\n[process.pre_stop]\nexec = {}\n[[drain]]\nname = \"d\"\nexec = {}\n",
         look("init"),
+        process("web", PROMPT),
         look("probe"),
         look("pre_stop"),
         look("drain"),
@@ -205,9 +199,7 @@ fn a_very_large_limit_of_descriptors_costs_nothing() {
         let report: serde_json::Value = serde_json::from_str(&dir.read("report.json")).unwrap();
         assert_eq!(report["exit_code"], 5);
     }
-    let mut running =
-        Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).through(&["prlimit", &most]).start();
-    running.wait_for("up");
+    let running = Launch::child(&["--grace", "30s"], PROMPT).through(&["prlimit", &most]).up();
     let memory = processes::anonymous_kb(running.pid());
     assert!(memory < 10_000, "{memory} kB");
     running.stop_within(GRACE).0.expect_code(0);
@@ -224,8 +216,7 @@ fn a_user_gets_its_own_name_and_home() {
              command = [\"sh\", \"-c\", \"echo $(id -u) ${{USER:--}} ${{LOGNAME:--}} $HOME\"]\n"
         );
         let text = text.replace("${", "$${");
-        let mut launch = dir.launch(&text).env("HOME", "/root");
-        launch = launch.env("USER", "").env("LOGNAME", "");
+        let launch = dir.launch(&text).env("HOME", "/root").env("USER", "").env("LOGNAME", "");
         launch.run().expect_code(0).expect(said);
     }
 }

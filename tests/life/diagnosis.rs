@@ -7,10 +7,9 @@ use std::time::Duration;
 use crate::support::account::{self, REPORT, forced, line, stopped};
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::client::{exec, from_here};
-use crate::support::faults::{self, PidsLimit};
 use crate::support::fuse::{Hanging, with_hanging_file_system};
 use crate::support::http::{free_port, get, status_json};
-use crate::support::{CHILD, Dir, Launch, Running, SOON, processes, namespaces, skip};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, namespaces, processes, skip};
 
 /// Starts a configuration; `{report}` and `{child}` in it stand for the report's place and `"perl", "child.pl"`.
 fn config(dir: &Dir, text: &str) -> Launch {
@@ -165,10 +164,8 @@ fn an_oom_kill_is_told_from_any_other_sigkill() {
     let mut running = config(&dir, &text).inside(&memory).up();
     running.wait_for("waits").wait_for("waiting for USR1");
     let find = |running: &Running, word: &str| {
-        let is = |pid: i32| {
-            String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).contains(word)
-        };
-        running.processes().into_iter().find(|p| is(p.pid)).expect(word).pid
+        let all = running.processes().into_iter().map(|p| p.pid);
+        all.into_iter().find(|pid| processes::command_line(*pid).contains(word)).expect(word)
     };
     processes::send(find(&running, "say:waits"), libc::SIGKILL);
     running.wait_for("victim: ended with SIGKILL");
@@ -338,18 +335,18 @@ fn orphans_are_counted_by_the_command_and_the_process_that_leaves_them() {
 /// The parent that does not reap is named: it is where the fault is.
 #[test]
 fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
-    needs!(faults::possible());
-    let Some(group) = PidsLimit::new() else { return };
+    needs!(namespaces());
+    let Some(group) = Cgroup::new(Kind::Pids) else { return };
     let (dir, port) = (Dir::new(), free_port());
     // Its children are zombies until it ends: they have told it so by then, and it waits for nobody.
     let text = format!(
         "grace = \"4s\"\nreport = \"{{report}}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
          [[process]]\nname = \"web\"\ncommand = [{{child}}, \"exit-on:TERM:0\", \"many:30\", \"end\", \"say:up\", \"until:USR1\", \"orphans:1\", \"wait\"]\n"
     );
-    let mut running = faults::launch(&[group.fault()], config(&dir, &text)).up();
+    let mut running = config(&dir, &text).inside(&group).up();
     running.wait_until("30 zombies", |r| r.processes().iter().filter(|p| p.state == 'Z').count() == 30);
-    let current = group.current();
-    group.allow(current * 10 / 9);
+    let current = group.count();
+    group.limit_pids(current * 10 / 9);
     let metrics = get(port, "/metrics").unwrap().body;
     assert!(metrics.contains(&format!("softstop_pids_current {current}\n")), "{metrics}");
     assert!(metrics.contains(&format!("softstop_pids_max {}\n", current * 10 / 9)), "{metrics}");

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Ended, Launch, SOFTSTOP, copy_program, root, as_launched_by_hand};
+use crate::support::{Dir, Ended, Launch, SOFTSTOP, as_launched_by_hand, copy_program, root};
 
 /// What the kernel says of whoever runs it.
 const LOOK: &str = "['cat', '/proc/self/status', '/proc/self/limits', '/proc/self/oom_score_adj']";

@@ -119,16 +119,16 @@ fn more_time_moves_the_rung_and_never_the_end_of_the_budget() {
         say_it('READY=1'); print "up\n";
         while (1) { say_it('EXTEND_TIMEOUT_USEC=3600000000'); select(undef, undef, undef, 0.1) }"#;
     let text = format!(
-        "grace = '10s'\n[[process]]\nname = 'db'\ncommand = ['{}']\nnotify = true\n\
+        "grace = '6s'\n[[process]]\nname = 'db'\ncommand = ['{}']\nnotify = true\n\
          stop = [{{ signal = 'SIGTERM', wait = '500ms' }}, {{ signal = 'SIGINT', wait = '500ms' }}]\n",
         program(&dir, db_is)
     );
     let mut running = dir.launch(&text).up();
     running.wait_for("notified as ready");
-    let (ended, took) = running.stop_within(Duration::from_secs(10));
+    let (ended, took) = running.stop_within(Duration::from_secs(6));
     ended.expect("told").expect("SIGKILL").expect_within_the_grace();
     // By its ladder alone it would have been killed after a second.
-    assert!(took >= Duration::from_secs(3), "{took:?}\n{}", ended.all());
+    assert!(took >= Duration::from_secs(2), "{took:?}\n{}", ended.all());
 }
 
 /// With `access = "main"`, where by default whoever it has started may speak for it.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_json, status_of};
-use crate::support::{CHILD, Dir, Launch, Running, SOON, namespaces};
+use crate::support::{Dir, Launch, Running, SOON, namespaces, process};
 
 /// A config and everything it refers to, in a directory of its own.
 struct Setup {
@@ -29,9 +29,7 @@ impl Setup {
 
     /// A `[[process]]` that runs `child.pl WORDS`; `keys` are further lines of its table.
     fn process(self, name: &str, words: &[&str], keys: &str) -> Setup {
-        let words: Vec<String> = words.iter().map(|w| format!(", {w:?}")).collect();
-        let command = format!("[\"perl\", {CHILD:?}{}]", words.concat());
-        self.add(&format!("[[process]]\nname = {name:?}\ncommand = {command}\n{keys}"))
+        self.add(&(process(name, words) + keys))
     }
 
     /// One that notes its start and its stop in the journal.
@@ -102,11 +100,7 @@ fn ready_and_completed_are_waited_for() {
     let probe = format!("[process.readiness]\nexec = [\"test\", \"-e\", {open:?}]\nperiod = \"1s\"");
     let journal = setup.dir.text("journal");
     let setup = setup
-        .process(
-            "migrate",
-            &["sleep:300", &format!("journal:{journal}:migrated")],
-            "restart = \"never\"\non_exit = \"continue\"",
-        )
+        .process("migrate", &["sleep:300", &format!("journal:{journal}:migrated")], "on_exit = \"continue\"")
         .noted("web", &format!("main = true\nafter = {{ migrate = \"completed\" }}\n{probe}"))
         .noted("agent", "after = { web = \"ready\" }");
     let mut running = setup.start();
@@ -119,7 +113,9 @@ fn ready_and_completed_are_waited_for() {
     setup.dir.write("open", "");
     setup.wait_for_journal(&mut running, "agent up");
     in_order(&setup.journal(), &["migrated", "web up", "agent up"]);
-    running.stop_within(Duration::from_secs(30)).0.expect_code(0);
+    // Who has no probe and ends with 0 has completed.
+    running.wait_until("ready", |_| status_of(setup.port, "/readyz") == Some(200));
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("it is a service");
 }
 
 #[test]
@@ -262,33 +258,22 @@ fn the_stop_goes_step_by_step_in_order_and_says_so() {
 }
 
 #[test]
-fn a_step_that_takes_too_long_is_cut_and_the_rest_still_happens() {
+fn a_step_that_fails_or_takes_too_long_is_reported_and_the_rest_still_happens() {
     needs!(namespaces());
     // The steps behind it are not what is cut.
     let setup = Setup::new("grace = \"7s\"");
+    let good = setup.script("good", "echo good step");
     let stuck = setup.script("stuck", "trap '' TERM; echo stuck; while :; do sleep 1; done");
     let after = setup.script("after", "echo post_stop");
     let setup = setup.noted("web", "").add(&format!(
-        "[[drain]]\nname = \"stuck\"\nexec = [{stuck:?}]\n[[post_stop]]\nname = \"last\"\nexec = [{after:?}]\nreserve = \"2500ms\""
+        "[[drain]]\nname = \"broken step\"\nexec = [\"/no/such/program\"]\n[[drain]]\nname = \"good step\"\nexec = [{good:?}]\n\
+         [[drain]]\nname = \"stuck\"\nexec = [{stuck:?}]\n[[post_stop]]\nname = \"last\"\nexec = [{after:?}]\nreserve = \"2500ms\""
     ));
     let mut running = setup.ready();
     setup.wait_for_journal(&mut running, "web up");
-    running.stop_within(Duration::from_secs(7)).0.expect_code(0).expect("stuck");
-    in_order(&setup.journal(), &["web up", "stuck", "web stopped", "post_stop"]);
-}
-
-#[test]
-fn a_failed_drain_step_is_reported_and_the_drain_goes_on() {
-    needs!(namespaces());
-    let setup = Setup::new("grace = \"30s\"");
-    let good = setup.script("good", "echo good step");
-    let setup = setup.noted("web", "").add(&format!(
-        "[[drain]]\nname = \"broken step\"\nexec = [\"/no/such/program\"]\n[[drain]]\nname = \"good step\"\nexec = [{good:?}]"
-    ));
-    let mut running = setup.ready();
-    setup.wait_for_journal(&mut running, "web up");
-    running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect("broken step");
-    in_order(&setup.journal(), &["good step", "web stopped"]);
+    let (ended, _) = running.stop_within(Duration::from_secs(7));
+    ended.expect_code(0).expect("broken step: failed").expect("stuck: cut short");
+    in_order(&setup.journal(), &["web up", "good step", "stuck", "web stopped", "post_stop"]);
 }
 
 #[test]
@@ -440,8 +425,7 @@ fn a_hook_at_every_end_knows_how_it_ended_and_comes_before_the_restart() {
     let mut running = setup.start();
     setup.wait_for_journal(&mut running, "db up");
     running.wait_until("the third run", |_| setup.dir.path("stays").exists());
-    running.term();
-    running.wait(SOON).expect_code(0);
+    running.stop().expect_code(0);
     let journal = setup.journal();
     let expected = [
         "up",
@@ -466,8 +450,7 @@ fn only_some_processes_start_with_what_they_depend_on() {
     running.wait_until("/readyz answers 200", |_| status_of(setup.port, "/readyz") == Some(200));
     let other = status_json(setup.port)["processes"][2].clone();
     assert_eq!(other["reason"], "Held", "{other:#}");
-    running.term();
-    running.wait(SOON);
+    running.stop();
     let mut journal = setup.journal();
     journal.sort();
     assert_eq!(journal, ["db stopped", "db up", "web stopped", "web up"]);
@@ -497,7 +480,6 @@ fn one_more_command_is_in_the_foreground_with_the_services_around_it() {
     std::fs::remove_file(setup.dir.path("journal")).unwrap();
     let mut running = Launch::new(["run", &file, "--"]).start();
     setup.wait_for_journal(&mut running, "db up");
-    running.term();
-    running.wait(SOON);
+    running.stop();
     assert_eq!(setup.journal(), ["db up", "db stopped"]);
 }

@@ -43,8 +43,7 @@ fn a_task_is_started_when_its_minute_begins_and_gets_its_time_at_the_stop() {
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
-    running.term();
-    let ended = running.wait(SOON);
+    let ended = running.stop();
     ended.expect("left").expect("job: stopped after").expect_within_the_grace();
     ended.expect_not("yearly: started");
 }

@@ -1,15 +1,20 @@
 //! A process with probes is a service: its end is never expected, whatever its exit code.
 
 use crate::support::http::{free_port, status_json, status_of};
-use crate::support::{CHILD, Dir, Running, SOON, namespaces, http};
+use crate::support::{Dir, Running, SOON, http, namespaces, process};
+
+/// Goes on, whatever the other does.
+fn side() -> String {
+    process("side", &["exit-on:TERM:0", "wait"])
+}
 
 /// `web`, probed, ends with 0 once the file `end` is there; `side` goes on.
 fn start(dir: &Dir, port: u16, web: &str) -> Running {
     let server = dir.script("web", &format!("echo up; while [ ! -e '{}' ]; do sleep 0.02; done", dir.text("end")));
+    let side = side();
     let config = format!(
         "[http]\nlisten = \"127.0.0.1:{port}\"\n\
-         [[process]]\nname = \"side\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"wait\"]\n\
-         [[process]]\nname = \"web\"\ncommand = [{server:?}]\n{web}\n\
+         {side}[[process]]\nname = \"web\"\ncommand = [{server:?}]\n{web}\n\
          readiness = {{ exec = [\"true\"], period = \"100ms\", timeout = \"20s\" }}\n\
          liveness = {{ exec = [\"true\"], period = \"100ms\", timeout = \"20s\" }}\n"
     );
@@ -39,8 +44,7 @@ fn a_server_that_is_up_after_a_second_is_ready_then_and_not_with_the_next_period
     );
     let mut running = dir.launch(&config).up();
     answers(&mut running, port, "/readyz", 200);
-    running.term();
-    running.wait(SOON).expect("web: startup probe succeeded after");
+    running.stop().expect("web: startup probe succeeded after");
 }
 
 #[test]
@@ -57,8 +61,7 @@ fn a_probed_process_that_ends_with_0_is_not_ready_and_started_again() {
     std::fs::remove_file(dir.path("end")).unwrap();
     running.wait_for("web: started again");
     answers(&mut running, port, "/readyz", 200);
-    running.term();
-    running.wait(SOON).expect_code(0);
+    running.stop().expect_code(0);
 }
 
 #[test]
@@ -75,8 +78,7 @@ fn a_probed_process_that_has_ended_for_good_is_neither_ready_nor_alive() {
     let why = http::get(port, "/readyz").unwrap().body;
     assert!(why.contains("[-]web failed: ended with exit code 0; it is a service"), "{why}");
     // Neither does it stand for an end of the container by order.
-    running.term();
-    running.wait(SOON).expect_code(0);
+    running.stop().expect_code(0);
 }
 
 #[test]
@@ -86,22 +88,6 @@ fn a_probed_process_that_ends_with_0_stops_the_container_where_its_policy_says_s
     let running = start(&dir, port, "restart = \"never\"\non_exit = \"stop_on_failure\"");
     dir.write("end", "");
     running.wait(SOON).expect_code(0).expect("stopping: web ended with exit code 0");
-}
-
-#[test]
-fn a_one_shot_process_without_probes_completes_as_ever() {
-    needs!(namespaces());
-    let (dir, port) = (Dir::new(), free_port());
-    let config = format!(
-        "[http]\nlisten = \"127.0.0.1:{port}\"\n\
-         [[process]]\nname = \"once\"\ncommand = [\"true\"]\non_exit = \"continue\"\n\
-         [[process]]\nname = \"side\"\nafter = {{ once = \"completed\" }}\n\
-         command = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n"
-    );
-    let mut running = dir.launch(&config).up();
-    answers(&mut running, port, "/readyz", 200);
-    running.term();
-    running.wait(SOON).expect_code(0).expect_not("it is a service");
 }
 
 /// A migration that is said to be a task holds `/readyz` back until it has completed, by a code of its own; a declared service that ends with 0 has failed.
@@ -126,8 +112,7 @@ fn a_task_holds_readiness_back_until_it_has_completed_and_a_declared_service_is_
     answers(&mut running, port, "/readyz", 200);
     let kinds: Vec<_> = status_json(port)["processes"].as_array().unwrap().iter().map(|p| p["kind"].clone()).collect();
     assert_eq!(kinds, ["task", "service"]);
-    running.term();
-    running.wait(SOON).expect_code(0);
+    running.stop().expect_code(0);
 }
 
 /// nginx without `daemon off;`: what softstop started ends with 0 at once, and the server goes on where nobody sees it.
@@ -136,15 +121,14 @@ fn nginx_without_daemon_off_is_told_to_run_in_the_foreground() {
     needs!(namespaces());
     let (dir, port) = (Dir::new(), free_port());
     let nginx = dir.script("nginx", "(trap '' HUP; while :; do sleep 0.1; done) >/dev/null 2>&1 &\nsleep 0.2; exit 0");
+    let side = side();
     let config = format!(
         "grace = \"4s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
-         [[process]]\nname = \"side\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"wait\"]\n\
-         [[process]]\nname = \"web\"\ncommand = [{nginx:?}]\nreadiness = {{ exec = [\"true\"], period = \"100ms\" }}\n"
+         {side}[[process]]\nname = \"web\"\ncommand = [{nginx:?}]\nreadiness = {{ exec = [\"true\"], period = \"100ms\" }}\n"
     );
     let mut running = dir.launch(&config).start();
     running.wait_for("web: nginx goes on in the background (pid ");
     running.wait_for("run it in the foreground, nginx -g 'daemon off;'");
     answers(&mut running, port, "/readyz", 503);
-    running.term();
-    running.wait(SOON);
+    running.stop();
 }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::fuse::with_hanging_file_system;
 use crate::support::proof::attach;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, faults, processes, namespaces, may_enter_namespaces};
+use crate::support::{
+    Dir, Launch, PROMPT, Proc, Running, SOON, faults, may_enter_namespaces, namespaces, process, processes,
+};
 
 fn descriptors(pid: i32) -> Vec<(i32, PathBuf)> {
     let list = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -27,12 +29,7 @@ fn descriptors(pid: i32) -> Vec<(i32, PathBuf)> {
 fn a_group_that_is_stopped_is_woken_to_act_on_its_stop_signal() {
     let flags = ["--grace", "30s", "--signal-to", "group"];
     let mut running = Launch::child(&flags, &["exit-on:TERM:3", "say:up", "stop-self", "wait"]).not_pid1().up();
-    running.wait_until("the child is stopped", |r| {
-        r.marked().iter().any(|p| {
-            p.pid != r.pid()
-                && std::fs::read_to_string(format!("/proc/{}/stat", p.pid)).is_ok_and(|s| s.contains(") T "))
-        })
-    });
+    running.wait_until("the child is stopped", |r| r.marked().iter().any(|p| p.pid != r.pid() && p.state == 'T'));
     running.stop_within(Duration::from_secs(30)).0.expect_code(3).expect("TERM handled").expect_not("SIGKILL:");
 }
 
@@ -40,10 +37,10 @@ fn exchange(path: &Path, request: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
+    let mut answer = String::new();
     // It may be reset: what was sent behind the request has not been read.
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8(answer).unwrap()
+    let _ = stream.read_to_string(&mut answer);
+    answer
 }
 
 /// Nobody keeps softstop reading: who sends on counts as gone.
@@ -52,7 +49,7 @@ fn a_client_that_sends_on_behind_its_order_is_cut_off() {
     let dir = Dir::new();
     let path = dir.path("s.sock");
     let flags = ["--grace", "60s", "--drain-sleep", "40s", "--control", path.to_str().unwrap()];
-    let _running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().up();
+    let _running = Launch::child(&flags, PROMPT).not_pid1().up();
     let began = std::time::Instant::now();
     let answer = exchange(&path, &format!("{{\"version\":1,\"order\":\"drain\"}}\n{}", "x".repeat(2000)));
     assert!(!answer.contains("\"done\"") && began.elapsed() < SOON, "{answer}");
@@ -99,13 +96,8 @@ fn a_helper_that_is_not_waited_for_any_more_is_gone() {
     );
     let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for("up\n").term().wait_for("a: stopping");
-    let helper = |r: &Running| {
-        r.marked().iter().any(|p| {
-            let line = std::fs::read(format!("/proc/{}/cmdline", p.pid)).unwrap_or_default();
-            line.windows(11).any(|w| w == b"__wait_file")
-        })
-    };
-    running.wait_until("the helper is gone", |r| !helper(r));
+    let helper = |p: &Proc| processes::command_line(p.pid).contains("__wait_file");
+    running.wait_until("the helper is gone", |r| !r.marked().iter().any(helper));
     assert_eq!(running.code(), None, "it ended with softstop, not with its wait");
 }
 
@@ -117,8 +109,7 @@ fn more_signals_than_one_turn_takes_are_all_taken_without_a_further_one() {
     let mut running = Launch::child(&flags, &["ignore:40", "exit-on:64:3", "say:up", "wait"]).not_pid1().up();
     let pid = running.pid();
     processes::send(pid, libc::SIGSTOP);
-    running
-        .wait_until("it is stopped", |r| processes::status_field(r.pid(), "State").is_some_and(|s| s.starts_with('T')));
+    running.wait_until("it is stopped", |_| processes::look(pid).is_some_and(|p| p.state == 'T'));
     // Lower numbers are read first: what stops it is the last of all.
     (0..MOST + 20).for_each(|_| processes::send(pid, 40));
     processes::send(pid, 64);
@@ -133,7 +124,7 @@ fn a_client_that_cannot_be_accepted_is_tried_again_after_a_pause() {
     let dir = Dir::new();
     let path = dir.path("s.sock");
     let flags = ["--grace", "5s", "--log-level", "debug", "--control", path.to_str().unwrap()];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().up();
+    let mut running = Launch::child(&flags, PROMPT).not_pid1().up();
     faults::limit(&running, "nofile", 3);
     let began = Instant::now();
     let client = UnixStream::connect(&path).unwrap();
@@ -184,9 +175,7 @@ fn a_client_in_the_container_outlives_its_answer() {
 fn outlives_its_answer() -> bool {
     let dir = Dir::new();
     let (path, left) = (dir.text("s.sock"), dir.path("left"));
-    let mut running =
-        Launch::child(&["--grace", "30s", "--control", &path], &["exit-on:TERM:0", "say:up", "wait"]).start();
-    running.wait_for("up");
+    let running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).up();
     let client = format!(
         "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => '{path}') or die; \
          $s->syswrite(qq({{\"version\":1,\"order\":\"stop\"}}\\n)); 1 while defined <$s>; select undef, undef, undef, 0.05; \
@@ -272,10 +261,10 @@ fn a_group_whose_last_member_is_anothers_child_is_seen_to_end() {
     let dir = Dir::new();
     // It has a child in the group and leaves it; that child ignores what it is sent, and ends by itself.
     let words = "ignore:TERM fork ignore:CHLD fork ignore:TERM ready sleep:1500 exit:0 end new-session wait end exit:1";
-    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words.split(' ')).collect();
     let text = format!(
-        "grace = \"60s\"\n[[process]]\nname = \"a\"\ncommand = {command:?}\nrestart = \"always\"\n\
-         [process.stragglers]\nwait = \"50s\"\n[[process]]\nname = \"b\"\ncommand = [\"sleep\", \"1000\"]\n"
+        "grace = \"60s\"\n{}restart = \"always\"\n\
+         [process.stragglers]\nwait = \"50s\"\n[[process]]\nname = \"b\"\ncommand = [\"sleep\", \"1000\"]\n",
+        process("a", &words.split(' ').collect::<Vec<_>>())
     );
     let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for_count("a: started", 2);
@@ -309,11 +298,13 @@ fn sigkill_goes_to_the_group_at_once() {
 #[test]
 fn what_an_end_asks_for_is_done_before_it_is_reaped() {
     let dir = Dir::new();
-    let config = format!(
-        "grace = '30s'\n[[process]]\nname = 'main'\nmain = true\nrestart = 'never'\n\
-         command = ['perl', '{CHILD}', 'exit-on:USR1:3', 'say:main up', 'wait']\n\
-         [[process]]\nname = 'side'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'pid', 'say:side up', 'wait']\n"
-    );
+    let config = [
+        "grace = '30s'\n",
+        &process("main", &["exit-on:USR1:3", "say:main up", "wait"]),
+        "main = true\nrestart = 'never'\n",
+        &process("side", &["exit-on:TERM:0", "pid", "say:side up", "wait"]),
+    ]
+    .concat();
     let mut running = dir.launch(&config).not_pid1().start();
     running.wait_for("main up").wait_for("side up");
     let printed = running.printed();

@@ -1,13 +1,11 @@
 //! softstop as a sidecar, with real processes: start-up held back, no process of its own, a preStop hook that comes from another container,
 //! its own SIGTERM later, and a main process that somebody else started, seen in a shared PID namespace.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOON, namespaces, copy_program};
+use crate::support::http::{free_port, read_all, send, status_of};
+use crate::support::{Beside, Dir, Launch, Running, SOON, copy_program, namespaces};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -39,12 +37,8 @@ fn up(config: &str) -> Sidecar {
 
 /// The main container's preStop hook, as its kubelet sends it; the whole answer.
 fn hook(port: u16) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    stream.write_all(b"GET /prestop HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-lifecycle/1.36\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    read_all(send(port, "GET /prestop HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-lifecycle/1.36\r\n\r\n").unwrap())
+        .unwrap()
 }
 
 const POST_STOP: &str =
@@ -95,29 +89,31 @@ fn after_the_hook_it_lives_until_its_own_sigterm_and_works_after_the_main_contai
     running.wait_until("3.5 s are over", |_| asked.elapsed() >= Duration::from_millis(3500));
     assert_eq!((status_of(port, "/livez"), dir.read("done")), (Some(200), String::new()));
     let turn = running.age();
-    running.term();
-    let ended = running.wait(SOON);
+    let ended = running.stop();
     let took = ended.at_work.saturating_sub(turn);
     assert!(took < Duration::from_millis(2400), "{took:?}\n{}", ended.all());
     ended.expect_code(0).expect("GET /prestop by a kubelet").expect_within_the_grace().expect_not("not done");
     assert_eq!(dir.read("done"), "post_stop 0\n");
 }
 
-/// The kubelet sends SIGTERM at the end of the grace, and leaves two seconds. Were it not to, softstop ends by itself.
+/// The kubelet sends SIGTERM at the end of the grace, and leaves two seconds.
 #[test]
-fn its_turn_may_come_with_the_end_of_the_grace_or_not_at_all() {
+fn its_turn_may_come_with_the_end_of_the_grace() {
     needs!(namespaces());
     let post_stop = "[[post_stop]]\nname = 'long'\nexec = ['sleep', '60']\nreserve = '500ms'\nessential = true\n";
     let Sidecar { mut running, port, .. } = up(post_stop);
     let asked = running.age();
     hook(port);
     running.wait_until("the grace is nearly over", |r| r.age() - asked >= Duration::from_millis(3900));
-    running.term();
-    let ended = running.wait(SOON);
+    let ended = running.stop();
     assert!(ended.lived - asked > Duration::from_millis(4500), "{:?}\n{}", ended.lived, ended.all());
     ended.expect_gone_by(asked + Duration::from_secs(6));
     ended.expect("long: cut short");
+}
 
+#[test]
+fn where_its_turn_does_not_come_it_ends_by_itself() {
+    needs!(namespaces());
     let Sidecar { running, port, dir } = up(POST_STOP);
     let asked = running.age();
     hook(port);
@@ -137,41 +133,22 @@ fn sigterm_during_the_hook_leaves_two_seconds() {
     let waiting = std::thread::spawn(move || hook(port));
     running.wait_for("drain: sleep 40s");
     let asked = running.age();
-    running.term();
-    let ended = running.wait(SOON);
+    let ended = running.stop();
     ended.expect_in_time(asked, Duration::from_secs(2), "");
     ended.expect("2s are left");
     assert!(waiting.join().unwrap().contains("sleep 40s (cut short"), "the hook has its answer");
     assert_eq!(dir.read("done"), "post_stop 0\n");
 }
 
-/// A process that somebody else started, of a name of its own.
-struct Stranger(Child);
-
-/// Short enough for the kernel to keep it whole.
+/// For a process that somebody else starts; short enough for the kernel to keep it whole.
 fn name(letter: char) -> String {
     format!("main{letter}{}", std::process::id())
 }
 
-impl Stranger {
-    fn start(dir: &Dir, name: &str) -> Stranger {
-        let program = dir.path(name);
-        copy_program("/bin/sleep", &program);
-        let child = Command::new(program).arg("600").stdin(Stdio::null()).spawn().unwrap();
-        Stranger(child)
-    }
-
-    fn end(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn stranger(dir: &Dir, name: &str) -> Beside {
+    let program = dir.path(name);
+    copy_program("/bin/sleep", &program);
+    Beside(Command::new(program).arg("600").stdin(Stdio::null()).spawn().unwrap())
 }
 
 /// A plain container in a Job's pod with a shared PID namespace: nothing but its own end lets the Job finish.
@@ -183,9 +160,9 @@ fn it_ends_with_the_process_that_it_follows() {
         launch(&format!("follow = '{name}'\n[[drain]]\nname = 'traffic'\nsleep = '2s'\n{POST_STOP}"));
     let mut running = launch.not_pid1().start();
     running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
-    let mut main = Stranger::start(&home, &name);
+    let main = stranger(&home, &name);
     running.wait_for("runs; the stop begins when it has ended");
-    main.end();
+    drop(main);
     let ended = running.wait(SOON);
     // Nobody asked for the stop: there is no traffic to drain.
     ended.expect_code(0).expect(&format!("{name} is gone")).expect("traffic: skipped");
@@ -206,7 +183,7 @@ fn what_never_appears_counts_as_ended() {
 fn sigterm_comes_before_the_end_of_what_it_follows() {
     let home = Dir::new();
     let name = name('b');
-    let mut main = Stranger::start(&home, &name);
+    let mut main = stranger(&home, &name);
     let (launch, _, _dir) = launch(&format!("follow = '{name}'\n{POST_STOP}"));
     let mut running = launch.not_pid1().start();
     running.wait_for("runs; the stop begins when it has ended");

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, installed, processes, namespaces, at_once};
+use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, at_once, installed, namespaces, process, processes};
 
 /// As `kubectl exec … kill -SIG 1` does it.
 fn kill_from_inside(running: &Running, signal: &str) {
@@ -208,7 +208,8 @@ fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() 
     let config = format!(
         "grace = '30s'\n[[drain]]\nsleep = '100ms'\n\
          [[process]]\nname = 'lb'\nmain = true\ncommand = ['{haproxy}', '{CHILD}', 'exit-on:USR1:0', 'say:lb up', 'wait']\n\
-         [[process]]\nname = 'side'\ncommand = ['perl', '{CHILD}', 'on:USR1', 'exit-on:TERM:0', 'say:side up', 'wait']\n"
+         {}",
+        process("side", &["on:USR1", "exit-on:TERM:0", "say:side up", "wait"])
     );
     let mut running = dir.launch(&config).start();
     running.wait_for("lb up").wait_for("side up").signal(libc::SIGUSR1);
@@ -241,18 +242,18 @@ fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
 fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
     needs!(namespaces());
     let dir = Dir::new();
-    let process = |name: &str| {
-        format!(
-            "[[process]]\nname = '{name}'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0:200', 'say:{name} up', 'wait']\n"
-        )
-    };
-    let config = dir.write("softstop.toml", &(process("one") + &process("two")));
-    let mut running = Launch::new(["run", "-c", &config]).start();
+    let process = |name: &str| process(name, &["exit-on:TERM:0:200", &format!("say:{name} up"), "wait"]);
+    let launch = dir.launch(&(process("one") + &process("two")));
+    let mut running = launch.clone().start();
     running.wait_for("one up").wait_for("two up").signal(libc::SIGCONT).term().signal(libc::SIGCONT);
     running.wait(SOON).expect_code(0).expect_not("SIGCONT");
     // timeout(1) itself.
-    let running = Launch::new(["run", "-c", &config]).not_pid1().through(&["timeout", "5"]).start();
-    running.wait(SOON).expect("stopping: SIGTERM from its parent").expect_not("SIGCONT");
+    launch
+        .not_pid1()
+        .through(&["timeout", "5"])
+        .run()
+        .expect("stopping: SIGTERM from its parent")
+        .expect_not("SIGCONT");
 }
 
 /// As PID 1 of its own it would not die of any of these. SIGHUP is a reload where the main process does not ask for it.
@@ -260,12 +261,8 @@ fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
 fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
     needs!(namespaces());
     let dir = Dir::new();
-    let config = format!(
-        "[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'on:USR2', 'exit-on:TERM:0', 'say:up', 'wait']\n\
-         rewrite = {{ SIGHUP = 'SIGHUP' }}\n"
-    );
-    let file = dir.write("softstop.toml", &config);
-    let mut running = Launch::new(["run", "-c", &file]).up();
+    let config = process("web", &["on:USR2", "exit-on:TERM:0", "say:up", "wait"]) + "rewrite = { SIGHUP = 'SIGHUP' }\n";
+    let mut running = dir.launch(&config).up();
     let signals =
         [("SIGHUP", libc::SIGHUP), ("SIGUSR1", libc::SIGUSR1), ("SIGALRM", libc::SIGALRM), ("SIGRTMIN+5", 39)];
     for (name, number) in signals {
@@ -280,8 +277,7 @@ fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
     running.signal(libc::SIGWINCH).signal(libc::SIGUSR2).wait_for("USR2 received");
     running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("SIGWINCH");
     // Who wants it otherwise says so.
-    let file = dir.write("softstop.toml", &format!("forward = 'all'\n{config}restart = 'never'\n"));
-    let mut running = Launch::new(["run", "-c", &file]).up();
+    let mut running = dir.launch(&format!("forward = 'all'\n{config}restart = 'never'\n")).up();
     running.signal(libc::SIGHUP);
     running.wait(SOON).expect_code(128 + libc::SIGHUP);
 }

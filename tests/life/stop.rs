@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Dir, Launch, Running, SOON, at_once, processes, namespaces, CHILD, Proc};
+use crate::support::{CHILD, Dir, Launch, PROMPT, Proc, Running, SOON, namespaces, process, processes};
 
 const GRACE: Duration = Duration::from_secs(3);
-const FLAGS: &[&str] = &["--grace", "3s"];
 /// Nobody needs all of it.
 const AMPLE: Duration = Duration::from_secs(30);
 const AMPLE_FLAGS: &[&str] = &["--grace", "30s"];
@@ -18,8 +17,7 @@ fn up(flags: &[&str], words: &[&str]) -> Running {
 #[test]
 fn a_child_that_ignores_sigterm_is_killed_inside_the_grace_and_named() {
     needs!(namespaces());
-    let mut running = Launch::new(["--grace", "3s", "--", "sh", "-c", "trap '' TERM; echo up; sleep 1000"]).start();
-    running.wait_for("up");
+    let running = Launch::new(["--grace", "3s", "--", "sh", "-c", "trap '' TERM; echo up; sleep 1000"]).up();
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(137).expect("SIGKILL").expect("SIGTERM");
     assert!(
@@ -46,8 +44,7 @@ fn the_ladder_goes_from_rung_to_rung() {
 #[test]
 fn a_prompt_child_ends_softstop_at_once() {
     needs!(namespaces());
-    let (ended, took) =
-        up(&["--grace", "60s"], &["exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(60));
+    let (ended, took) = up(&["--grace", "60s"], PROMPT).stop_within(Duration::from_secs(60));
     ended.expect_code(0);
     assert!(took < Duration::from_secs(30), "{took:?} for a child that ends at once");
 }
@@ -79,52 +76,12 @@ fn stragglers_in_the_same_group_and_in_another_session_may_finish_when_main_ends
 #[test]
 fn stragglers_may_finish_after_a_requested_stop_too() {
     needs!(namespaces());
-    let words = [
-        "fork",
-        "exit-on:TERM:0:600",
-        "wait",
-        "end", // in the group
-        "session",
-        "exit-on:TERM:0:600",
-        "wait",
-        "end", // a daemon
-        "exit-on:TERM:0",
-        "say:up",
-        "wait",
-    ];
-    let (ended, _) = up(&["--grace", "30s"], &words).stop_within(Duration::from_secs(30));
+    // In the group, and a daemon.
+    let lingers = ["exit-on:TERM:0:600", "wait", "end"];
+    let words = [&["fork"], &lingers[..], &["session"], &lingers, PROMPT].concat();
+    let (ended, _) = up(AMPLE_FLAGS, &words).stop_within(AMPLE);
     ended.expect_code(0);
     assert_eq!(ended.stdout.matches("TERM handled").count(), 3, "somebody was not let finish:\n{}", ended.all());
-}
-
-#[test]
-fn a_daemon_that_ignores_everything_costs_no_more_than_the_grace() {
-    needs!(namespaces());
-    let words = ["session", "ignore:TERM", "ignore:HUP", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
-    up(FLAGS, &words).stop_within(GRACE).0.expect("SIGKILL");
-}
-
-#[test]
-fn nobody_reading_the_output_delays_no_stop() {
-    needs!(namespaces());
-    at_once(["inherit", "prefix", "json"], |output| {
-        for words in [&["exit-on:TERM:0", "fill"][..], &["ignore:TERM", "fill"]] {
-            let flags = ["--grace", "3s", "--output", output, "--log-level", "debug"];
-            let mut running = Launch::child(&flags, words).unread().start();
-            // Both pipes, or softstop's own queue, are full once the child sleeps in its write.
-            running.wait_until("the child is held up by the full pipe", |r| {
-                r.processes().iter().any(|p| p.pid != r.pid() && p.name == "perl" && waits_in_write(p.pid))
-            });
-            running.stop_within(GRACE);
-        }
-    });
-}
-
-fn waits_in_write(pid: i32) -> bool {
-    // The system call's number comes first; 1 is write on x86-64, 64 on the generic table.
-    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-    let number = call.split_whitespace().next().unwrap_or_default();
-    number == if cfg!(target_arch = "x86_64") { "1" } else { "64" }
 }
 
 #[test]
@@ -140,32 +97,6 @@ fn ten_thousand_orphans_leave_no_zombie_and_flat_memory() {
     let after = processes::anonymous_kb(running.pid());
     assert!(after <= before + 128, "memory grew from {before} kB to {after} kB over 9000 orphans");
     running.stop_within(AMPLE).0.expect_code(0);
-}
-
-#[test]
-fn the_report_is_valid_json_and_names_what_happened() {
-    needs!(namespaces());
-    let dir = Dir::new();
-    let report = dir.text("report.json");
-    let flags = ["--grace", "2s", "--drain-sleep", "200ms", "--report", &report];
-    let (ended, _) = up(&flags, &["ignore:TERM", "say:up", "wait"]).stop_within(Duration::from_secs(2));
-    ended.expect_code(137);
-    let text = dir.read("report.json");
-    let report: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-    assert!(report.is_object(), "{text}");
-    for word in ["SIGTERM", "SIGKILL", "perl", "137"] {
-        // Without a processor it does not see its victim's end.
-        assert!(text.contains(word) || ended.was_starved(), "{word} is not in the report: {text}");
-    }
-}
-
-#[test]
-fn a_report_that_cannot_be_written_changes_no_exit_code() {
-    needs!(namespaces());
-    Launch::child(&["--report", "/no/such/directory/report.json"], &["exit:3"])
-        .run()
-        .expect_code(3)
-        .expect("/no/such/directory");
 }
 
 #[test]
@@ -206,10 +137,9 @@ fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
     let ended = dir.text("ended");
     let config = format!(
         "grace = \"30s\"\n[exit_codes]\nforced = 79\n\
-         [[process]]\nname = \"web\"\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0:1500\", \"say:up\", \"wait\"]\n\
-         stop = [{{ signal = \"TERM\", wait = \"2s\" }}]\n\
-         [[drain]]\nname = \"hook\"\nexec = [\"perl\", {child:?}, \"say:begun\", \"sleep:300\", \"journal:{ended}:hook\"]\ntimeout = \"2s\"\n",
-        child = CHILD
+         {}stop = [{{ signal = \"TERM\", wait = \"2s\" }}]\n\
+         [[drain]]\nname = \"hook\"\nexec = [\"perl\", {CHILD:?}, \"say:begun\", \"sleep:300\", \"journal:{ended}:hook\"]\ntimeout = \"2s\"\n",
+        process("web", &["exit-on:TERM:0:1500", "say:up", "wait"])
     );
     let mut running = dir.launch(&config).up();
     running.term().wait_for("begun");

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::account::nothing_left;
-use crate::support::{Launch, Running, processes, CHILD, SOFTSTOP, SOON};
+use crate::support::{Beside, CHILD, Launch, PROMPT, Running, SOFTSTOP, processes, until};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -14,34 +14,18 @@ fn up(flags: &[&str], words: &[&str]) -> Running {
 
 #[test]
 fn daemons_are_adopted_and_ended_and_strangers_are_not_touched() {
-    let mut stranger = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
-    let words = [
-        "session",
-        "exit-on:TERM:0:300",
-        "wait",
-        "end", //
-        "session",
-        "ignore:TERM",
-        "wait",
-        "end", //
-        "fork",
-        "ignore:TERM",
-        "wait",
-        "end", //
-        "exit-on:TERM:0",
-        "say:up",
-        "wait",
-    ];
+    let mut stranger = Beside(Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap());
+    let ignores = ["ignore:TERM", "wait", "end"];
+    let words =
+        [&["session", "exit-on:TERM:0:300", "wait", "end", "session"], &ignores[..], &["fork"], &ignores, PROMPT];
+    let words = words.concat();
     let running = up(&["--grace", "4s"], &words);
     let mark = running.mark();
     assert_eq!(running.marked().len(), 5, "softstop, its child and three more: {:?}", running.marked());
     let (ended, _) = running.stop_within(GRACE);
     assert_eq!(ended.stdout.matches("TERM handled").count(), 2, "{}", ended.all());
     nothing_left(&mark);
-    let alive = stranger.try_wait().unwrap().is_none();
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
-    assert!(alive, "a process that is not softstop's own was ended");
+    assert!(stranger.0.try_wait().unwrap().is_none(), "a process that is not softstop's own was ended");
 }
 
 #[test]
@@ -83,29 +67,18 @@ fn the_parents_death_can_be_the_stop_request() {
     // The pipe ends when the last of them has ended.
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert!(rest.iter().any(|l| l == "TERM received"), "{rest:?}");
-    let limit = std::time::Instant::now() + SOON;
-    while !processes::with_environment(&format!("TEST_MARK={mark}")).is_empty() {
-        assert!(std::time::Instant::now() < limit, "softstop outlives its parent");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    nothing_left(&format!("TEST_MARK={mark}"));
 }
 
 #[test]
 fn a_sleeping_softstop_does_not_wake_up() {
-    let running = up(&["--grace", "4s"], &["exit-on:TERM:0", "say:up", "wait"]);
-    let switches = || -> u64 {
-        let of = |field| processes::status_field(running.pid(), field).unwrap().parse::<u64>().unwrap();
-        of("voluntary_ctxt_switches") + of("nonvoluntary_ctxt_switches")
-    };
+    let running = up(&["--grace", "4s"], PROMPT);
+    let switches = || processes::wake_ups(running.pid());
     // Two seconds in which nothing happens are the subject itself; the first may be those in which it still has its start to finish.
-    let limit = std::time::Instant::now() + SOON;
-    loop {
+    until("it sleeps", || {
         let before = switches();
         std::thread::sleep(Duration::from_secs(2));
-        if switches() == before {
-            break;
-        }
-        assert!(std::time::Instant::now() < limit, "wake-ups with nothing to do");
-    }
+        switches() == before
+    });
     running.stop_within(GRACE).0.expect_code(0);
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::client::from_here;
-use crate::support::{Dir, SOFTSTOP, SOON, processes, CHILD, as_launched_by_hand, namespaces, pty};
+use crate::support::{CHILD, Dir, SOFTSTOP, SOON, as_launched_by_hand, namespaces, processes, pty, until};
 use nix::poll::{PollFd, PollFlags, poll};
 
 pub(super) const CTRL_C: &str = "\x03";
@@ -98,16 +98,11 @@ impl Typed {
 
     /// Nothing has happened for a fifth of a second, with the program stopped.
     fn come_to_rest(&self, softstop: i32, program: i32) {
-        let switches = || processes::status_field(softstop, "voluntary_ctxt_switches").unwrap();
-        let limit = Instant::now() + SOON;
-        loop {
-            let before = switches();
+        until(format_args!("they let each other sleep:\n{}", self.shown), || {
+            let before = processes::wake_ups(softstop);
             std::thread::sleep(Duration::from_millis(200));
-            if processes::look(program).is_some_and(|p| p.state == 'T') && switches() == before {
-                return;
-            }
-            assert!(Instant::now() < limit, "softstop and its program wake each other:\n{}", self.shown);
-        }
+            processes::look(program).is_some_and(|p| p.state == 'T') && processes::wake_ups(softstop) == before
+        });
     }
 
     /// `false`: nothing will come any more.
@@ -233,11 +228,7 @@ fn ctrl_z_suspends_run_and_all_it_runs() {
 /// The terminal goes away: a softstop that writes `report.json` stops, and says why.
 fn hangs_up(mut typed: Typed, dir: &Dir) {
     typed.keys = File::open("/dev/null").unwrap();
-    let limit = Instant::now() + SOON;
-    while !dir.read("report.json").contains("SIGHUP from the terminal") {
-        assert!(Instant::now() < limit, "softstop outlives its terminal");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("it stops with its terminal", || dir.read("report.json").contains("SIGHUP from the terminal"));
 }
 
 #[test]
@@ -268,9 +259,7 @@ fn run_under_nohup_outlives_its_terminal() {
 #[test]
 fn ctrl_c_reaches_the_program_once() {
     let mut shell = Typed::shell();
-    shell
-        .keys(&format!("'{SOFTSTOP}' -- perl '{}' on:INT exit-on:QUIT:4 say:'u''p' wait\n", CHILD))
-        .expect("up\r\n");
+    shell.keys(&format!("'{SOFTSTOP}' -- perl '{}' on:INT exit-on:QUIT:4 say:'u''p' wait\n", CHILD)).expect("up\r\n");
     shell
         .in_foreground("perl")
         .keys(CTRL_C)

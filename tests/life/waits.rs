@@ -8,22 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::exec;
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, account, namespaces, copy_program, http, processes};
+use crate::support::http::{free_port, status_json};
+use crate::support::{CHILD, Dir, PROMPT, Running, SOON, account, copy_program, namespaces, process, processes};
 
 const GRACE: Duration = Duration::from_secs(20);
 
 /// `web` ends of SIGTERM at once; `rest` follows.
-fn config(dir: &Dir, rest: &str) -> String {
-    let text = format!(
-        "grace = \"20s\"\nreport = {:?}\n\
-         [[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n{rest}\n",
-        dir.text(account::REPORT),
-    );
-    dir.write("softstop.toml", &text)
-}
-
-fn start(file: &str) -> Running {
-    Launch::new(["run", "-c", file]).start()
+fn start(dir: &Dir, rest: &str) -> Running {
+    let (report, web) = (dir.text(account::REPORT), process("web", PROMPT));
+    dir.launch(&format!("grace = \"20s\"\nreport = {report:?}\n{web}{rest}\n")).start()
 }
 
 /// Answers everything with what it is told to, status line and body.
@@ -62,7 +55,7 @@ fn an_answer_is_waited_for_by_status_json_and_metric() {
     let dir = Dir::new();
     let metric = |n: u32| format!("# TYPE jobs gauge\njobs{{queue=\"a\"}} {n}\njobs{{queue=\"b\"}} 7\n");
     let (status, json, metrics) = (Server::new(503, "busy"), Server::new(200, "{}"), Server::new(200, &metric(3)));
-    let file = config(
+    let mut running = start(
         &dir,
         &format!(
             "[[drain]]\nname = \"one\"\nwait_http = {{ port = {}, status = \"2xx\" }}\n\
@@ -71,7 +64,6 @@ fn an_answer_is_waited_for_by_status_json_and_metric() {
             status.port, json.port, metrics.port
         ),
     );
-    let mut running = start(&file);
     running.wait_for("up").term().wait_for("drain: one: answers 503, not 200 to 299, ");
     status.say(204, "");
     running.wait_for("drain: one: done").wait_for("drain: two: there is no /in/flight, ");
@@ -88,7 +80,7 @@ fn an_answer_is_waited_for_by_status_json_and_metric() {
 fn a_server_may_come_late_and_say_too_much() {
     needs!(namespaces());
     let dir = Dir::new();
-    let port = http::free_port();
+    let port = free_port();
     let big = Server::new(200, &"x".repeat(300 * 1024));
     let init = format!(
         "[[init]]\nname = \"server\"\nwait_http = {{ port = {port} }}\n\
@@ -96,7 +88,7 @@ fn a_server_may_come_late_and_say_too_much() {
          [[drain]]\nname = \"nobody\"\nwait_http = {{ host = \"no-such-host.invalid\", port = 1 }}\ntimeout = \"2500ms\"\n",
         big.port
     );
-    let mut running = start(&config(&dir, &init));
+    let mut running = start(&dir, &init);
     running.wait_for("init: server: connection refused, ");
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     std::thread::spawn(move || {
@@ -116,7 +108,7 @@ fn a_file_is_waited_for_until_it_is_there_has_a_text_and_is_gone() {
     needs!(namespaces());
     let dir = Dir::new();
     let path = dir.text("done");
-    let file = config(
+    let mut running = start(
         &dir,
         &format!(
             "[[init]]\nname = \"there\"\nwait_file = {{ path = {path:?} }}\n\
@@ -124,7 +116,6 @@ fn a_file_is_waited_for_until_it_is_there_has_a_text_and_is_gone() {
              [[post_stop]]\nname = \"gone\"\nwait_file = {{ path = {path:?}, exists = false }}\n"
         ),
     );
-    let mut running = start(&file);
     running.wait_for(&format!("init: there: {path} is not there, "));
     dir.write("done", "not yet");
     running.wait_for("up").term().wait_for(&format!("drain: text: {path} is there, without \"--all done\" in it, "));
@@ -142,7 +133,7 @@ fn a_file_system_that_hangs_holds_up_nobody() {
         let dir = Dir::new();
         let path = hanging.file();
         let step = format!("[[drain]]\nname = \"look\"\nwait_file = {{ path = {path:?} }}\ntimeout = \"3500ms\"\n");
-        let mut running = start(&config(&dir, &step));
+        let mut running = start(&dir, &step);
         running.wait_for("up");
         let (asked, before) = (Instant::now(), running.delayed());
         running.term().wait_for("drain: look: ").wait_for("its file system does not answer, ");
@@ -167,14 +158,14 @@ fn a_process_of_the_configuration_is_waited_for() {
     needs!(namespaces());
     let dir = Dir::new();
     let rest = format!(
-        "main = true\n[[process]]\nname = \"worker\"\n\
-         command = [\"perl\", {CHILD:?}, \"exit-on:USR1:0:2500\", \"say:working\", \"wait\"]\n\
+        "main = true\n{}\
          [[process.post_start]]\nwait_process = {{ name = \"web\", until = \"ready\" }}\n\
          [[drain]]\nname = \"tell\"\nsignal = {{ process = \"worker\", signal = \"SIGUSR1\" }}\n\
          [[drain]]\nname = \"jobs\"\nwait_process = {{ name = \"worker\" }}\n\
-         [[drain]]\nname = \"never\"\nwait_process = {{ name = \"web\" }}\ntimeout = \"300ms\"\n"
+         [[drain]]\nname = \"never\"\nwait_process = {{ name = \"web\" }}\ntimeout = \"300ms\"\n",
+        process("worker", &["exit-on:USR1:0:2500", "say:working", "wait"])
     );
-    let mut running = start(&config(&dir, &rest));
+    let mut running = start(&dir, &rest);
     running.wait_for("worker: ready").wait_for("working");
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("drain: jobs: worker is still running, ").expect("drain: jobs: done");
@@ -207,7 +198,7 @@ fn a_command_is_found_signalled_and_waited_for() {
          [[drain]]\nname = \"none\"\nsignal = {{ command = \"{name}\", signal = \"SIGQUIT\" }}\n\
          [[drain]]\nname = \"itself\"\nsignal = {{ command = \"softstop\", signal = \"SIGINT\" }}\n"
     );
-    let mut running = start(&config(&dir, &rest));
+    let mut running = start(&dir, &rest);
     running.wait_for(&format!("web: post_start: up: {name} is not running, "));
     let journal = dir.text("journal");
     let worker = format!("journal-on:QUIT:{journal}:worker");
@@ -242,16 +233,16 @@ fn status_shows_what_is_waited_for() {
          [[drain]]\nparallel = [ {{ name = \"a\", wait_file = {{ path = {file:?}, exists = false }} }}, \
          {{ name = \"b\", wait_file = {{ path = {other:?} }} }} ]\n"
     );
-    let http = http::free_port();
-    let mut running = start(&config(&dir, &format!("{rest}[http]\nlisten = \"127.0.0.1:{http}\"\n")));
+    let http = free_port();
+    let mut running = start(&dir, &format!("{rest}[http]\nlisten = \"127.0.0.1:{http}\"\n"));
     running.wait_for("up").term().wait_for("is not there, ");
-    let stop = http::status_json(http)["stop"].clone();
+    let stop = status_json(http)["stop"].clone();
     assert_eq!(stop["progress"], format!("{file} is not there"), "{stop:#}");
     exec(&running, &["status"]).expect(0, &format!("drain (file: {file} is not there), "));
     dir.write("done", "");
     running.wait_for("is still there, ");
     running.wait_until("both are shown", |_| {
-        let progress = http::status_json(http)["stop"]["progress"].clone();
+        let progress = status_json(http)["stop"]["progress"].clone();
         progress == format!("a: {file} is still there; b: {other} is not there")
     });
     std::fs::remove_file(&file).unwrap();

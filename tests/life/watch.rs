@@ -8,7 +8,7 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::terminal::{CTRL_C, Typed};
 use crate::support::client::{from_here, softstop};
-use crate::support::{CHILD, Dir, Running, SOFTSTOP, SOON, may_enter_namespaces, processes};
+use crate::support::{Dir, Running, SOFTSTOP, SOON, may_enter_namespaces, process, processes};
 
 /// What the terminal is told at the beginning and at the end: another screen, and back.
 const TAKEN: &str = "\x1b[?1049h";
@@ -113,9 +113,9 @@ fn a_stop_in_a_container_is_watched_to_its_end_and_its_timeline_is_left_on_the_s
 fn watched_to_its_end() -> Option<String> {
     let dir = Dir::new();
     let text = format!(
-        "grace = '60s'\n[[process]]\nname = 'web'\noutput = 'inherit'\n\
-         command = ['perl', '{CHILD}', 'exit-on:TERM:7', 'say:up', 'wait']\n\
+        "grace = '60s'\n{}output = 'inherit'\n\
          [[drain]]\nname = 'until it is seen'\nwait_file = {{ path = '{}' }}\n",
+        process("web", &["exit-on:TERM:7", "say:up", "wait"]),
         dir.text("seen"),
     );
     let running = dir.launch(&text).up();

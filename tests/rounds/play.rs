@@ -282,7 +282,7 @@ impl Player<'_> {
         let mut below = processes::below(self.running.pid());
         below.retain(|p| !processes::runs(p.pid, Path::new(support::SOFTSTOP)));
         let Some(chosen) = below.get((n % below.len().max(1) as u64) as usize) else { return };
-        let inside = processes::status_last(chosen.pid, "NSpid").unwrap_or(chosen.pid);
+        let inside = processes::inner_pid(chosen.pid).unwrap_or(chosen.pid);
         let at = sys::now();
         self.done.push(Done { at, text: format!("signal {signal} to pid {inside}"), pid: inside, signal });
         processes::send(chosen.pid, signal);

@@ -4,11 +4,10 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
 
 use crate::support::client::{Told, inside};
 use crate::support::faults::{self, Fault};
-use crate::support::{Dir, Launch, Running, SOON, may_enter_namespaces, CHILD};
+use crate::support::{Dir, Launch, PROMPT, Running, SOON, may_enter_namespaces, process};
 use nix::sched::{CloneFlags, setns};
 
 const POD: &str = "[fd00:244::7]:9180";
@@ -17,7 +16,6 @@ const IPV6_ALONE: &str = "ip link set lo up && ip -4 addr flush dev lo && ip add
 const BOTH: &str = "ip link set lo up && ip addr add fd00:244::7/128 dev lo && ip addr add 10.244.0.7/32 dev lo";
 const IPV6_DISABLED: &str =
     "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && ip link set lo up && ip addr add 10.244.0.7/32 dev lo";
-const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
 
 /// softstop in a network namespace that `network` has set up.
 fn within(network: &str, launch: Launch) -> Launch {
@@ -45,15 +43,11 @@ fn ask(running: &Running, address: &str, path: &str, agent: &str) -> Option<Stri
 }
 
 #[track_caller]
-fn ready_at(running: &Running, address: &str) {
-    let limit = Instant::now() + SOON;
-    loop {
+fn ready_at(running: &mut Running, address: &str) {
+    running.wait_until(&format!("ready at {address}"), |running| {
         let answer = ask(running, address, "/readyz", "kube-probe/1.36");
-        if answer.as_deref().is_some_and(|a| a.starts_with("HTTP/1.1 200 ")) {
-            return;
-        }
-        assert!(Instant::now() < limit, "{address}: {answer:?}\n{}", running.printed());
-    }
+        answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200 "))
+    });
 }
 
 /// `softstop probe` as an exec probe runs it.
@@ -67,8 +61,8 @@ fn probed(running: &Running, listen: &str) {
 fn in_an_ipv6_only_pod_the_kubelet_reaches_a_port_without_an_address() {
     needs!(may_enter_namespaces());
     for listen in ["9180", ":9180", "[::]:9180"] {
-        let running = within(IPV6_ALONE, Launch::child(&[], PROMPT).env("SOFTSTOP_HTTP", listen)).up();
-        ready_at(&running, POD);
+        let mut running = within(IPV6_ALONE, Launch::child(&[], PROMPT).env("SOFTSTOP_HTTP", listen)).up();
+        ready_at(&mut running, POD);
         probed(&running, listen);
         running.stop_within(SOON);
     }
@@ -80,12 +74,11 @@ fn in_an_ipv6_only_pod_a_configurations_port_is_reached_and_its_prestop_too() {
     for listen in ["'9180'", "':9180'", "9180"] {
         let dir = Dir::new();
         let text = format!(
-            "[http]\nlisten = {listen}\nprestop = {{ from = ['10.244.0.0/16', 'fd00:244::/64'] }}\n[[drain]]\nsleep = '10ms'\n\
-             [[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n",
-            CHILD
+            "[http]\nlisten = {listen}\nprestop = {{ from = ['10.244.0.0/16', 'fd00:244::/64'] }}\n[[drain]]\nsleep = '10ms'\n{}",
+            process("web", PROMPT)
         );
         let mut running = within(IPV6_ALONE, dir.launch(&text)).up();
-        ready_at(&running, POD);
+        ready_at(&mut running, POD);
         let answer = ask(&running, POD, "/prestop", "kube-lifecycle/1.36").unwrap();
         assert!(answer.contains("drained in"), "{answer}");
         running.wait_for("stopping: GET /prestop by a kubelet at fd00:244::7");
@@ -100,15 +93,11 @@ fn a_dual_stack_pod_is_reached_by_both_families_and_ipv4_keeps_its_name() {
     // Whatever the system says of sockets for IPv6.
     for more in ["", " && echo 1 >/proc/sys/net/ipv6/bindv6only"] {
         let dir = Dir::new();
-        let text = format!(
-            "[http]\nlisten = ':9180'\nprestop = {{ from = '10.244.0.7' }}\n[[drain]]\nsleep = '10ms'\n\
-             [[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n",
-            CHILD
-        );
-        let launch = dir.launch(&text);
+        let text = "[http]\nlisten = ':9180'\nprestop = { from = '10.244.0.7' }\n[[drain]]\nsleep = '10ms'\n";
+        let launch = dir.launch(&(text.to_owned() + &process("web", PROMPT)));
         let mut running = within(&format!("{BOTH}{more}"), launch).up();
         for address in [POD, "[::1]:9180", "10.244.0.7:9180", "127.0.0.1:9180"] {
-            ready_at(&running, address);
+            ready_at(&mut running, address);
         }
         assert!(ask(&running, POD, "/prestop", "kube-lifecycle/1.36").unwrap().starts_with("HTTP/1.1 403"));
         running.wait_for("fd00:244::7 is in no network of `from`");
@@ -125,8 +114,8 @@ fn where_ipv6_is_off_a_port_without_an_address_is_one_of_ipv4() {
     // A kernel without it (ipv6.disable=1), and a seccomp profile that refuses it.
     let refused = |errno| faults::launch(&[Fault::Refused(errno, "socket=10")], within(BOTH, launch()));
     for launch in [within(IPV6_DISABLED, launch()), refused("EAFNOSUPPORT"), refused("EPERM")] {
-        let running = launch.up();
-        ready_at(&running, "10.244.0.7:9180");
+        let mut running = launch.up();
+        ready_at(&mut running, "10.244.0.7:9180");
         probed(&running, "9180");
         running.stop_within(SOON);
     }

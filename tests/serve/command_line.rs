@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::client::{Told, softstop};
-use crate::support::{Dir, SOFTSTOP, namespaces};
+use crate::support::{Dir, SOFTSTOP, namespaces, unshare};
 use serde_json::Value;
 
 /// softstop as it is typed in that directory.
@@ -166,12 +166,8 @@ fn of_two_softstops_side_by_side_the_configuration_says_which() {
         echo neither; \"$softstop\" status 2>&1; echo code $?
         \"$softstop\" stop -c a/softstop.toml; (cd b && \"$softstop\" stop)
         wait; echo over";
-    let mut command = Command::new("timeout");
-    command.args(["120", "unshare"]);
-    if !nix::unistd::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", SOFTSTOP]);
+    let mut command = unshare();
+    command.args(["timeout", "120", "sh", "-c", script, "sh", SOFTSTOP]);
     for name in ["SOFTSTOP_CONTROL", "SOFTSTOP_CONFIG", "SOFTSTOP_INSTANCE"] {
         command.env_remove(name);
     }

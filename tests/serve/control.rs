@@ -1,13 +1,15 @@
 //! The control socket of the real binary: who finds it, who may ask, what the orders do, and what is in its way.
 
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::client::{Told, exec, from_here, inside, softstop};
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes, may_enter_namespaces, CHILD};
+use crate::support::{Dir, Launch, PROMPT, Running, SOFTSTOP, SOON, may_enter_namespaces, process, processes};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -21,7 +23,10 @@ fn up(flags: &[&str], words: &[&str]) -> Running {
     Launch::child(flags, words).up()
 }
 
-const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
+/// Somebody else, at an abstract address.
+fn squatter(name: &str) -> UnixListener {
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap()
+}
 
 // === orders ===
 
@@ -59,7 +64,7 @@ fn a_status_that_cannot_be_written_is_a_failure_unless_nobody_wants_it() {
 #[test]
 fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
     needs!(may_enter_namespaces());
-    let mut running = up(&["--grace", "30s", "--drain-sleep", "700ms"], PROMPT);
+    let running = up(&["--grace", "30s", "--drain-sleep", "700ms"], PROMPT);
     let asked = Instant::now();
     exec(&running, &["drain"]).expect(0, "drained in");
     assert!(asked.elapsed() >= Duration::from_millis(700), "{:?}", asked.elapsed());
@@ -69,8 +74,7 @@ fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
     exec(&running, &["restart", "perl"]).expect(1, "nothing is started any more");
     exec(&running, &["status"]).expect(0, "drained");
     assert!(!running.printed().contains("TERM received"), "{}", running.printed());
-    running.term();
-    let ended = running.wait(GRACE);
+    let ended = running.stop();
     ended.expect_code(0).expect("TERM received").expect("softstop drain by uid 0").expect("stopping the processes");
 }
 
@@ -134,13 +138,10 @@ fn unready_takes_the_pod_out_of_service_and_ready_brings_it_back() {
 fn one_process_of_several_is_restarted_signalled_and_started() {
     needs!(may_enter_namespaces());
     let dir = Dir::new();
-    let process = |name: &str, words: &str| {
-        format!("[[process]]\nname = '{name}'\ncommand = ['perl', '{}', {words}]\n", CHILD)
-    };
     let config = format!(
         "grace = '30s'\n{}{}on_exit = 'continue'\nrestart = 'never'\n",
-        process("web", "'exit-on:TERM:0', 'on:USR1', 'say:web up', 'wait'"),
-        process("job", "'say:job up'"),
+        process("web", &["exit-on:TERM:0", "on:USR1", "say:web up", "wait"]),
+        process("job", &["say:job up"]),
     );
     let mut running = dir.launch(&config).start();
     running.wait_for("web up").wait_for("job up").wait_for("job: ended");
@@ -212,10 +213,8 @@ fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
 #[test]
 fn a_client_without_a_mapping_believes_no_other_user() {
     needs!(may_enter_namespaces());
-    use std::os::linux::net::SocketAddrExt;
     let name = format!("softstop-squatter-{}", std::process::id());
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
-    let _squatter = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let _squatter = squatter(&name);
     let client = Launch::new(["drain", "--control", &format!("@{name}")]).not_pid1().current_dir(Path::new("/"));
     let other = ["setpriv", "--reuid", "2000", "--regid", "2000", "--clear-groups"];
     client.through(&other).through(&["unshare", "--user"]).run().expect_code(77).expect("which is not softstop");
@@ -230,15 +229,7 @@ fn root_in_another_pid_namespace_is_rejected_from_an_abstract_address() {
     // From outside the address cannot be softstop's own either: nobody outside has that pid.
     from_here(&["stop", "--control", &address]).expect(77, "its own PID namespace alone");
     exec(&running, &["status", "--control", &address]).expect(0, "Running, ready");
-    running.stop_within(GRACE).0.expect_code(0).expect("SIGTERM from outside the container");
-}
-
-/// Below softstop's own namespace it is the same: a pid can be seen, but not one of ours.
-#[test]
-fn root_in_a_pid_namespace_below_is_rejected_too() {
-    needs!(may_enter_namespaces());
-    let running = up(&["--grace", "30s"], PROMPT);
-    let address = own_address(&running, 1);
+    // Below softstop's own namespace a pid can be seen, but not one of ours.
     let nested = ["unshare", "--pid", "--fork", "--mount-proc"];
     Told::by(&mut inside(&running, &nested, &["stop", "--control", &address]))
         .expect(77, "its own PID namespace alone");
@@ -249,11 +240,7 @@ fn root_in_a_pid_namespace_below_is_rejected_too() {
 fn an_address_that_somebody_else_holds_is_not_believed() {
     needs!(may_enter_namespaces());
     let running = up(&["--grace", "30s", "--control", "off"], PROMPT);
-    let inode = std::fs::metadata(format!("/proc/{}/ns/pid", running.pid())).unwrap().ino();
-    use std::os::linux::net::SocketAddrExt;
-    let name = format!("softstop/{inode}/1");
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
-    let _squatter = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let _squatter = squatter(&own_address(&running, 1)[1..]);
     exec(&running, &["drain"]).expect(77, "which is not softstop");
     running.stop_within(GRACE).0.expect_code(0);
 }
@@ -262,10 +249,7 @@ fn an_address_that_somebody_else_holds_is_not_believed() {
 
 #[test]
 fn two_on_one_machine_have_addresses_of_their_own() {
-    let start = |name: &str| {
-        let words = ["exit-on:TERM:0", "say:up", "wait"];
-        Launch::child(&["--grace", "30s", "--log-format", name], &words).not_pid1().up()
-    };
+    let start = |format| Launch::child(&["--grace", "30s", "--log-format", format], PROMPT).not_pid1().up();
     let (one, two) = (start("text"), start("json"));
     let (first, second) = (own_address(&one, one.pid()), own_address(&two, two.pid()));
     from_here(&["unready", "--control", &first]).expect(0, "unready");
@@ -363,14 +347,13 @@ fn memory_and_descriptors_are_as_before_after_many_orders() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
     let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().up();
-    let fds = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     from_here(&["status", "--control", &path]).expect(0, "");
-    let (memory, open) = (processes::anonymous_kb(running.pid()), fds(running.pid()));
+    let (memory, open) = (processes::anonymous_kb(running.pid()), processes::descriptors(running.pid()));
     for _ in 0..50 {
         from_here(&["unready", "--control", &path]).expect(0, "unready");
         from_here(&["ready", "--control", &path]).expect(0, "ready");
     }
-    running.wait_until("every connection is closed", |r| fds(r.pid()) <= open);
+    running.wait_until("every connection is closed", |r| processes::descriptors(r.pid()) <= open);
     let grown = processes::anonymous_kb(running.pid()).saturating_sub(memory);
     assert!(grown < 2048, "{grown} kB more");
     running.stop_within(GRACE).0.expect_code(0);
@@ -381,12 +364,8 @@ fn memory_and_descriptors_are_as_before_after_many_orders() {
 fn stop_with_a_name_holds_that_process_down_until_it_is_started() {
     needs!(may_enter_namespaces());
     let (dir, port) = (Dir::new(), free_port());
-    let process = |name: &str, more: &str| {
-        let child = CHILD;
-        format!(
-            "[[process]]\nname = {name:?}\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0\", \"say:{name} up\", \"wait\"]\n{more}\n"
-        )
-    };
+    let process =
+        |name: &str, more: &str| process(name, &["exit-on:TERM:0", &format!("say:{name} up"), "wait"]) + more + "\n";
     let config = [
         format!("[http]\nlisten = \"127.0.0.1:{port}\"\n"),
         process("db", "restart = \"always\"\non_exit = \"stop\""),
@@ -405,6 +384,5 @@ fn stop_with_a_name_holds_that_process_down_until_it_is_started() {
     running.wait_until("ready again", |_| status_of(port, "/readyz") == Some(200));
     exec(&running, &["stop", "dbb"]).expect(1, "did you mean db?");
     running.wait_for_count("db up", 2);
-    running.term();
-    running.wait(GRACE).expect_code(0).expect("db: held down until softstop start db");
+    running.stop().expect_code(0).expect("db: held down until softstop start db");
 }

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::faults::{self, Fault};
-use crate::support::http::{free_port, status_of};
+use crate::support::http::{free_port, read_one, send, status_of};
 use crate::support::idle::Service;
-use crate::support::{Ended, Launch, Running, SOON, namespaces};
+use crate::support::{Ended, Launch, PROMPT, Running, SOON, at_once, namespaces};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -21,8 +21,12 @@ fn server(flags: &[&str], words: &[&str]) -> Launch {
 fn up(launch: Launch) -> (Running, Vec<u16>) {
     let mut running = launch.start();
     running.wait_for("serving");
-    let ports = running.printed().lines().filter_map(|l| l.strip_prefix("port=")?.parse().ok()).collect();
+    let ports = ports(&running);
     (running, ports)
+}
+
+fn ports(running: &Running) -> Vec<u16> {
+    running.printed().lines().filter_map(|l| l.strip_prefix("port=")?.parse().ok()).collect()
 }
 
 /// A client in the middle of a request: the server has seen none of its line's end.
@@ -42,12 +46,9 @@ fn drained_after(ended: &Ended) -> Duration {
     let line = all.lines().find(|l| l.contains("drain: open connections: done after"));
     let line = line.unwrap_or_else(|| panic!("no drain was done:\n{all}"));
     let took = line.split("done after ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
-    humantime::parse_duration(took).or_else(|_| seconds(took)).unwrap()
-}
-
-/// `2.0s`
-fn seconds(text: &str) -> Result<Duration, std::num::ParseFloatError> {
-    text.trim_end_matches('s').parse().map(Duration::from_secs_f64)
+    // `2.0s` is none of humantime's.
+    let seconds = || took.trim_end_matches('s').parse().map(Duration::from_secs_f64);
+    humantime::parse_duration(took).or_else(|_| seconds()).unwrap()
 }
 
 /// The one line in a Dockerfile: a server, its child and a daemon of its own, IPv4 and IPv6, none of which softstop was told of.
@@ -55,13 +56,9 @@ fn seconds(text: &str) -> Result<Duration, std::num::ParseFloatError> {
 fn the_variable_alone_waits_for_whatever_the_program_and_its_children_listen_on() {
     needs!(namespaces());
     let words = ["fork", "listen6", "say:serving child", "serve", "end", "session", "listen", "serve", "end", "listen"];
-    let (mut running, ports) = up(server(&[], &words).env("SOFTSTOP_DRAIN", "auto").env("SOFTSTOP_GRACE", "30s"));
+    let (mut running, _) = up(server(&[], &words).env("SOFTSTOP_DRAIN", "auto").env("SOFTSTOP_GRACE", "30s"));
     running.wait_for_count("port=", 3);
-    let ports: Vec<u16> = if ports.len() == 3 {
-        ports
-    } else {
-        running.printed().lines().filter_map(|l| l.strip_prefix("port=")?.parse().ok()).collect()
-    };
+    let ports = ports(&running);
     let mut held: Vec<TcpStream> = ports.iter().map(|port| in_a_request(Ipv4Addr::LOCALHOST, *port)).collect();
     running.term().wait_for("drain: open connections: listening on TCP ");
     for port in &ports {
@@ -92,7 +89,7 @@ fn the_variable_alone_waits_for_whatever_the_program_and_its_children_listen_on(
 #[test]
 fn a_program_that_listens_on_nothing_is_told_at_once() {
     needs!(namespaces());
-    let launch = Launch::child(&["--drain", "auto", "--drain-sleep", "20s"], &["exit-on:TERM:0", "say:up", "wait"]);
+    let launch = Launch::child(&["--drain", "auto", "--drain-sleep", "20s"], PROMPT);
     let running = launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1").up();
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("nothing here listens on TCP");
@@ -126,9 +123,8 @@ fn where_the_programs_files_are_hidden_everything_that_listens_is_waited_for_and
     let user = Fault::User(faults::user());
     // A network namespace of its own: nothing but the program listens in it.
     let launch = server(&["--drain", "auto", "--grace", "30s"], &["hide", "listen"]).through(&["unshare", "--net"]);
-    let (mut running, ports) = up(faults::launch(&[user], launch));
-    running.term();
-    let ended = running.wait(GRACE);
+    let (running, ports) = up(faults::launch(&[user], launch));
+    let ended = running.stop();
     ended.expect_code(0).expect(&format!("listening on TCP {}; the files of perl (pid ", ports[0]));
     ended.expect("are hidden, so this is all that listens in the network namespace").expect("TERM received");
     assert!(drained_after(&ended) >= Duration::from_secs(2), "{}", ended.all());
@@ -139,9 +135,8 @@ fn where_the_programs_files_are_hidden_everything_that_listens_is_waited_for_and
 fn without_proc_everything_that_listens_is_waited_for() {
     needs!(faults::possible());
     let launch = server(&["--drain", "auto", "--grace", "30s"], &["listen"]).through(&["unshare", "--net"]);
-    let (mut running, ports) = up(faults::launch(&[Fault::Empty("/proc")], launch));
-    running.term();
-    let ended = running.wait(GRACE);
+    let (running, ports) = up(faults::launch(&[Fault::Empty("/proc")], launch));
+    let ended = running.stop();
     ended.expect_code(0).expect(&format!("listening on TCP {}; there is no /proc", ports[0])).expect("TERM received");
 }
 
@@ -156,23 +151,17 @@ fn in_a_pod_it_waits_for_the_endpoints_and_elsewhere_for_quiet_alone() {
         ended.expect_code(0);
         drained_after(&ended)
     };
-    let seconds = Duration::from_secs;
-    let millis = Duration::from_millis;
-    std::thread::scope(|scope| {
-        for (flags, pod, least, most) in [
-            (&[][..], true, seconds(5), seconds(9)),
-            // A third of the grace.
-            (&["--grace", "9s"], true, seconds(3), seconds(5)),
-            (&[], false, seconds(2), seconds(5)),
-            (&["--drain-sleep", "3500ms"], false, millis(3500), seconds(6)),
-            (&["--drain-sleep", "0s"], true, seconds(2), seconds(5)),
-        ] {
-            let drained = &drained;
-            scope.spawn(move || {
-                let took = drained(flags, pod);
-                assert!(took >= least && took < most, "{flags:?}, in a pod: {pod}: {took:?}");
-            });
-        }
+    let cases: [(&[&str], bool, u64, u64); 5] = [
+        (&[], true, 5000, 9000),
+        // A third of the grace.
+        (&["--grace", "9s"], true, 3000, 5000),
+        (&[], false, 2000, 5000),
+        (&["--drain-sleep", "3500ms"], false, 3500, 6000),
+        (&["--drain-sleep", "0s"], true, 2000, 5000),
+    ];
+    at_once(cases, |(flags, pod, least, most)| {
+        let took = drained(flags, pod);
+        assert!((least..most).contains(&(took.as_millis() as u64)), "{flags:?}, in a pod: {pod}: {took:?}");
     });
 }
 
@@ -216,13 +205,9 @@ fn the_wrapper_serves_the_guarded_prestop_endpoint() {
     needs!(namespaces());
     const TOKEN: &str = "0123456789abcdef-token";
     let ask = |port: u16, more: &str| {
-        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let head = format!("Host: x\r\nUser-Agent: kube-lifecycle/1.36\r\nConnection: close\r\n{more}\r\n");
-        client.write_all(format!("GET /prestop HTTP/1.1\r\n{head}").as_bytes()).unwrap();
-        client.set_read_timeout(Some(SOON)).unwrap();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).unwrap();
-        answer.split_whitespace().nth(1).unwrap().parse::<u16>().unwrap()
+        let mut client = send(port, format!("GET /prestop HTTP/1.1\r\n{head}")).unwrap();
+        read_one(&mut client).unwrap().status
     };
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     for (guard, refused, header) in
@@ -266,7 +251,7 @@ fn a_pod_without_a_hook_is_told_that_nobody_knows_its_grace() {
     needs!(namespaces());
     let said = "no preStop hook has announced this stop";
     let start = |pod: bool| {
-        let launch = Launch::child(&["--drain-sleep", "200ms"], &["exit-on:TERM:0", "say:up", "wait"]);
+        let launch = Launch::child(&["--drain-sleep", "200ms"], PROMPT);
         let launch = if pod { launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1") } else { launch };
         launch.up()
     };

@@ -1,14 +1,13 @@
 //! A drain behind a real balancer that keeps connections for the next request: nginx, as an ingress controller uses it. docs/rollout.md measures
 //! it beside others.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::http::free_port;
-use crate::support::{Dir, SOON, installed, namespaces};
+use crate::support::http::{self, free_port};
+use crate::support::{Beside, Dir, installed, namespaces};
 
 /// nginx with `server` as its only server, everything it writes below `place`.
 fn nginx_conf(place: &str, upstream: &str, server: &str) -> String {
@@ -22,28 +21,10 @@ fn nginx_conf(place: &str, upstream: &str, server: &str) -> String {
     )
 }
 
-/// Ends with the test.
-struct Edge(Child);
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A request of its own connection to the edge.
 fn request(port: u16) -> Result<(), String> {
-    let asked = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(SOON))?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    match asked() {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => Ok(()),
+    match http::request(port, "GET", "/") {
+        Ok(answer) if answer.status == 200 => Ok(()),
         other => Err(format!("{other:?}")),
     }
 }
@@ -74,7 +55,7 @@ fn behind_an_nginx_pool_of_idle_connections_the_drain_is_over_soon_after_the_tra
     let mut running = dir.launch(&text).start();
     running.wait_until("the application listens", |_| TcpStream::connect(("127.0.0.1", port)).is_ok());
     let edge = Command::new("nginx").args(["-c", &edge]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let _edge = Edge(edge);
+    let _edge = Beside(edge);
     running.wait_until("the edge passes requests on", |_| request(entry).is_ok());
     let out = AtomicBool::new(false);
     let (last, results) = std::thread::scope(|scope| {

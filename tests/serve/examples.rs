@@ -1,14 +1,14 @@
 //! Every configuration in `examples/` is one that softstop accepts, without a warning, and does what its README says.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::client::from_here;
-use crate::support::http::{free_port, get, status_of};
-use crate::support::{Dir, Ended, Launch, SOON, installed, Running, SOFTSTOP};
+use crate::support::http::{free_port, read_one, send, status_of};
+use crate::support::{Dir, Ended, Launch, Running, SOON, installed, web_service};
 use softstop::config::check::read;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -53,33 +53,32 @@ pub fn expect_in_order(ended: &Ended, lines: &[&str]) {
     }
 }
 
-/// cargo builds the examples with the tests, beside the binary.
-pub fn built_web() -> PathBuf {
-    Path::new(SOFTSTOP).with_file_name("examples").join("web")
+/// An example around the web service, once it is ready; the service's port, and that of the probes.
+fn web(dir: &Dir, example: &str, changes: &[(&str, &str)]) -> (Running, u16, u16) {
+    let (port, probes) = (free_port(), free_port());
+    let (web, own, program) = (port.to_string(), probes.to_string(), web_service());
+    let places = [("target/release/examples/web", program.to_str().unwrap()), ("8080", &web), ("9180", &own)];
+    let config = copy(dir, example, &[&places[..], changes].concat());
+    let mut running = start(&config, &[("WEB_LISTEN", &format!("127.0.0.1:{port}"))]);
+    running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
+    (running, port, probes)
+}
+
+/// A request that is under way: its connection is there. The probes' own are closed by then.
+fn ask_slowly(running: &mut Running, port: u16, path: &'static str) -> std::thread::JoinHandle<Option<u16>> {
+    let asking = std::thread::spawn(move || status_of(port, path));
+    running.wait_until("the slow request is being served", |_| {
+        let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        tcp.lines().any(|l| l.contains(&format!(":{port:04X} 0100007F")) && l.split_whitespace().nth(3) == Some("01"))
+    });
+    asking
 }
 
 #[test]
 fn web_drains_with_a_request_under_way() {
     let dir = Dir::new();
-    let (port, probes) = (free_port().to_string(), free_port());
-    let config = copy(
-        &dir,
-        "web",
-        &[
-            ("target/release/examples/web", built_web().to_str().unwrap()),
-            ("8080", &port),
-            ("9180", &probes.to_string()),
-        ],
-    );
-    let mut running = start(&config, &[("WEB_LISTEN", &format!("127.0.0.1:{port}"))]);
-    running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
-    let port = port.parse().unwrap();
-    let slow = std::thread::spawn(move || get(port, "/slow?4").map(|r| r.status));
-    // The request is under way once its connection is there; the probes' own are closed by then.
-    running.wait_until("the slow request is being served", |_| {
-        let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        tcp.lines().any(|l| l.contains(&format!(":{port:04X} 0100007F")) && l.split_whitespace().nth(3) == Some("01"))
-    });
+    let (mut running, port, probes) = web(&dir, "web", &[]);
+    let slow = ask_slowly(&mut running, port, "/slow?4");
     running.term();
     running.wait_until("/readyz answers 503", |_| status_of(probes, "/readyz") == Some(503));
     assert_eq!(status_of(port, "/healthz"), Some(200), "the service goes on while it drains");
@@ -95,25 +94,10 @@ fn web_drains_with_a_request_under_way() {
 #[test]
 fn idle_waits_for_the_connection_and_no_longer() {
     let dir = Dir::new();
-    let (port, probes) = (free_port().to_string(), free_port());
-    let changes = [
-        ("target/release/examples/web", built_web().to_str().unwrap().to_owned()),
-        ("8080", port.clone()),
-        ("9180", probes.to_string()),
-        // The probe comes often, and is known as softstop's own.
-        ("period = \"2s\"", "period = \"200ms\"".to_owned()),
-    ];
-    let changes: Vec<(&str, &str)> = changes.iter().map(|(from, to)| (*from, to.as_str())).collect();
-    let config = copy(&dir, "idle", &changes);
-    let mut running = start(&config, &[("WEB_LISTEN", &format!("127.0.0.1:{port}"))]);
-    running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
-    let port = port.parse().unwrap();
+    // The probe comes often, and is known as softstop's own.
+    let (mut running, port, _) = web(&dir, "idle", &[("period = \"2s\"", "period = \"200ms\"")]);
     // Longer than silence, and long enough for who looks at connections to get to run.
-    let slow = std::thread::spawn(move || get(port, "/slow?8").map(|r| r.status));
-    running.wait_until("the slow request is being served", |_| {
-        let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        tcp.lines().any(|l| l.contains(&format!(":{port:04X} 0100007F")) && l.split_whitespace().nth(3) == Some("01"))
-    });
+    let slow = ask_slowly(&mut running, port, "/slow?8");
     running.term().wait_for("finish open connections: 1 open, 1 active, ");
     let ended = running.wait(SOON);
     assert_eq!(slow.join().unwrap(), Some(200), "{}", ended.all());
@@ -182,26 +166,17 @@ fn job_has_its_exit_codes() {
 /// Requests over one connection until an answer says that it was the last, then over the next one, until `enough`; a connection that is
 /// closed without having said so is an error, whether a request was on its way or not.
 fn never_closes(port: u16, enough: &AtomicBool) -> Result<usize, String> {
+    let closed =
+        |after: usize| move |error: std::io::Error| format!("closed without a word after {after} answers: {error}");
     let mut answers = 0;
     while !enough.load(Ordering::SeqCst) {
-        let mut stream =
-            TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("after {answers} answers: {e}"))?;
-        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut stream = send(port, "").map_err(closed(answers))?;
         loop {
-            let (mut answer, mut part) = (Vec::new(), [0; 1024]);
             let sent = stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
-            while !answer.ends_with(b"ok\n") {
-                match sent
-                    .as_ref()
-                    .map_err(ToString::to_string)
-                    .and_then(|()| stream.read(&mut part).map_err(|e| e.to_string()))
-                {
-                    Ok(n) if n > 0 => answer.extend_from_slice(&part[..n]),
-                    closed => return Err(format!("closed without a word after {answers} answers: {closed:?}")),
-                }
-            }
+            let answer = sent.and_then(|()| read_one(&mut stream)).map_err(closed(answers))?;
+            assert_eq!(answer.body, "ok\n");
             answers += 1;
-            if String::from_utf8_lossy(&answer).to_ascii_lowercase().contains("\r\nconnection: close\r\n") {
+            if answer.header("connection") == Some("close") {
                 break;
             }
             std::thread::sleep(Duration::from_millis(5));

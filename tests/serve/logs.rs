@@ -12,7 +12,7 @@ use nix::unistd::{Pid, mkfifo};
 
 use crate::support::client::{Told, softstop};
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{Dir, Launch, Running, SOON, faults, namespaces, account};
+use crate::support::{Dir, Launch, Running, SOON, account, faults, namespaces};
 
 const GRACE: Duration = Duration::from_secs(4);
 

@@ -81,8 +81,7 @@ fn the_last_stop_is_known_after_the_restart_and_promtool_finds_nothing_wrong() {
         .wait_for("deaf")
         .wait_until("it answers", |_| get(port, "/readyz").is_some_and(|ready| ready.status == 200));
     assert!(!metrics(port).contains("softstop_last_stop"), "there was no stop before");
-    running.term();
-    running.wait(SOON).expect_not("the run before");
+    running.stop().expect_not("the run before");
 
     let gate = dir.text("gate");
     let second = format!(
@@ -171,8 +170,7 @@ fn whatever_lies_where_the_report_was_the_start_does_not_wait_and_says_what_is_o
             running.wait_for(says);
         }
         assert!(!metrics(port).contains("softstop_last_stop"), "{case}");
-        running.term();
-        let ended = running.wait(SOON);
+        let ended = running.stop();
         if says.is_empty() {
             ended.expect_not("cannot be used");
         }

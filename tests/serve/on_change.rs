@@ -5,19 +5,16 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use crate::support::faults::{self, Fault};
-use crate::support::{CHILD, Dir, Running, may_enter_namespaces};
+use crate::support::{Dir, Running, may_enter_namespaces, process};
 
 const GRACE: Duration = Duration::from_secs(30);
 
 /// A process that notes SIGHUP, and these rules.
 fn start(dir: &Dir, rules: &str, faults: &[Fault]) -> Running {
-    let config = format!(
-        "grace = '30s'\n[[process]]\nname = 'web'\n\
-         command = ['perl', '{CHILD}', 'exit-on:TERM:0', 'on:HUP', 'say:web up', 'wait']\n\
-         [[process]]\nname = 'api'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'say:api up', 'wait']\n{rules}"
-    );
-    let launch = dir.launch(&config);
-    let mut running = if faults.is_empty() { launch } else { faults::launch(faults, launch) }.start();
+    let web = process("web", &["exit-on:TERM:0", "on:HUP", "say:web up", "wait"]);
+    let api = process("api", &["exit-on:TERM:0", "say:api up", "wait"]);
+    let launch = dir.launch(&format!("grace = '30s'\n{web}{api}{rules}"));
+    let mut running = faults::launch(faults, launch).start();
     running.wait_for("web up").wait_for("api up");
     running
 }

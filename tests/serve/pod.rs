@@ -27,6 +27,11 @@ fn run(dir: &Dir, args: &[&str], input: &str) -> Told {
     told
 }
 
+/// `softstop check` with these flags, of a manifest.
+fn check(dir: &Dir, flags: &[&str], manifest: &str) -> Told {
+    run(dir, &[&["check"], flags, &["--pod", "-"]].concat(), manifest)
+}
+
 fn manifest(rule: &str) -> String {
     std::fs::read_to_string(Path::new(ROOT).join("tests/pod_rules").join(rule)).unwrap()
 }
@@ -40,14 +45,14 @@ fn expect(told: &Told, code: i32, stdout: &str, stderr: &str) {
 #[test]
 fn exit_codes_say_how_bad_it_is() {
     let dir = Dir::new();
-    let fine = run(&dir, &["check", "--pod", "-"], &manifest("grace-too-long.fixed.yaml"));
+    let fine = check(&dir, &[], &manifest("grace-too-long.fixed.yaml"));
     expect(&fine, 0, "stdin: ok (Deployment web, container web)\n", "");
     assert!(fine.err.is_empty(), "{}", fine.err);
-    let wrong = run(&dir, &["check", "--pod", "-"], &manifest("grace-too-long.yaml"));
+    let wrong = check(&dir, &[], &manifest("grace-too-long.yaml"));
     expect(&wrong, 78, "", " --> stdin:10:38\n");
     let warned = manifest("recreate.yaml");
-    expect(&run(&dir, &["check", "--pod", "-"], &warned), 0, "stdin: 1 warning", "(recreate)");
-    expect(&run(&dir, &["check", "--pod", "-", "--strict"], &warned), 1, "stdin: 1 warning", "(recreate)");
+    expect(&check(&dir, &[], &warned), 0, "stdin: 1 warning", "(recreate)");
+    expect(&check(&dir, &["--strict"], &warned), 1, "stdin: 1 warning", "(recreate)");
 }
 
 #[test]
@@ -70,7 +75,7 @@ fn lists_of_json_are_manifests_too() {
     let dir = Dir::new();
     let list = r#"{"apiVersion": "v1", "kind": "List", "items": [{"kind": "Pod", "metadata": {"name": "p"}, "spec": {
         "containers": [{"name": "a", "image": "i"}, {"name": "softstop", "command": ["/softstop", "--", "x"], "tty": true}]}}]}"#;
-    let output = run(&dir, &["check", "--json", "--pod", "-"], list);
+    let output = check(&dir, &["--json"], list);
     expect(&output, 0, "", "");
     let said: serde_json::Value = serde_json::from_str(&output.out).unwrap();
     assert_eq!((&said["errors"], &said["warnings"]), (&0.into(), &1.into()), "{said}");
@@ -78,14 +83,9 @@ fn lists_of_json_are_manifests_too() {
     let finding = &said["findings"][0];
     assert_eq!((&finding["rule"], &finding["severity"]), (&"terminal".into(), &"warning".into()), "{said}");
     assert_eq!((&finding["places"][0]["line"], &finding["places"][0]["column"]), (&2.into(), &118.into()), "{said}");
-    let other = run(&dir, &["check", "--container", "a", "--pod", "-"], list);
+    let other = check(&dir, &["--container", "a"], list);
     expect(&other, 0, "stdin: ok (Pod p, container a)", "");
-    expect(
-        &run(&dir, &["check", "--container", "b", "--pod", "-"], list),
-        78,
-        "",
-        "no pod in this file has a container b",
-    );
+    expect(&check(&dir, &["--container", "b"], list), 78, "", "no pod in this file has a container b");
 }
 
 /// As of a whole chart: what does not run softstop is none of its business.
@@ -95,15 +95,10 @@ fn other_workloads_of_a_chart_are_left_alone() {
     let other = "---\n# Source: chart/templates/redis.yaml\nkind: StatefulSet\nmetadata: { name: redis }\nspec: { template: { spec: \
         { containers: [{ name: redis, image: \"redis:7\" }] } } }\n---\n---\nkind: ServiceAccount\n";
     let chart = manifest("usage.fixed.yaml") + other;
-    let output = run(&dir, &["check", "--strict", "--pod", "-"], &chart);
+    let output = check(&dir, &["--strict"], &chart);
     expect(&output, 0, "stdin: ok (Deployment web, container web); without softstop: StatefulSet redis\n", "");
     // Alone its image may have softstop as its ENTRYPOINT, as far as anybody can tell.
-    expect(
-        &run(&dir, &["check", "--pod", "-"], other),
-        0,
-        "(StatefulSet redis, container redis)",
-        "(readiness-missing)",
-    );
+    expect(&check(&dir, &[], other), 0, "(StatefulSet redis, container redis)", "(readiness-missing)");
 }
 
 /// An exit code of 0 beside something that nobody has read would be a lie.
@@ -111,29 +106,18 @@ fn other_workloads_of_a_chart_are_left_alone() {
 fn what_runs_containers_and_was_not_read_has_an_exit_code_of_its_own() {
     let dir = Dir::new();
     let unread = manifest("unread.yaml");
-    let output = run(&dir, &["check", "--pod", "-"], &unread);
-    expect(
-        &output,
-        65,
-        "; not checked: Workflow report, Deployment patch, Rollout shop\n",
-        "Workflow report is not checked",
-    );
-    expect(&run(&dir, &["check", "--strict", "--pod", "-"], &unread), 65, "", "");
+    let others = "; not checked: Workflow report, Deployment patch, Rollout shop\n";
+    expect(&check(&dir, &[], &unread), 65, others, "Workflow report is not checked");
+    expect(&check(&dir, &["--strict"], &unread), 65, "", "");
     let wrong = unread.replace("SOFTSTOP_GRACE, value: 45s", "SOFTSTOP_GRACE, value: 50s");
-    expect(&run(&dir, &["check", "--pod", "-"], &wrong), 78, "", "not checked: Workflow report");
+    expect(&check(&dir, &[], &wrong), 78, "", "not checked: Workflow report");
     let alone = unread.split("---\n").nth(1).unwrap();
-    expect(&run(&dir, &["check", "--pod", "-"], alone), 65, "not checked: Workflow report", "(unread)");
-    let json = run(&dir, &["check", "--json", "--pod", "-"], &unread);
+    expect(&check(&dir, &[], alone), 65, "not checked: Workflow report", "(unread)");
+    let json = check(&dir, &["--json"], &unread);
     expect(&json, 65, "\"not_checked\":[\"Workflow report\",\"Deployment patch\",\"Rollout shop\"]", "");
-    let many =
-        "kind: Pod\nspec: { containers: [{ name: a, image: i, env: [{ name: SOFTSTOP_GRACE, value: 30s }] }] }\n---\n"
-            .repeat(501);
-    expect(
-        &run(&dir, &["check", "--pod", "-"], &many),
-        65,
-        "not checked: the Pod and what follows it",
-        "500 workloads",
-    );
+    let one =
+        "kind: Pod\nspec: { containers: [{ name: a, image: i, env: [{ name: SOFTSTOP_GRACE, value: 30s }] }] }\n---\n";
+    expect(&check(&dir, &[], &one.repeat(501)), 65, "not checked: the Pod and what follows it", "500 workloads");
 }
 
 /// The main container of a pod may have the sidecar's endpoints asked for it: same address, another container.
@@ -144,7 +128,7 @@ fn probes_and_hooks_of_other_containers_are_held_against_softstop_too() {
         "    - name: web\n",
         "    - name: web\n      livenessProbe: { httpGet: { path: /readyz, port: 9180 } }\n      lifecycle: { preStop: { httpGet: { path: /x, port: 9180 } } }\n",
     );
-    let output = run(&dir, &["check", "--pod", "-"], &pod);
+    let output = check(&dir, &[], &pod);
     expect(&output, 78, "", "(liveness-on-readyz)");
     expect(&output, 78, "", "softstop does nothing on GET /x (prestop-http)");
 }
@@ -153,22 +137,12 @@ fn probes_and_hooks_of_other_containers_are_held_against_softstop_too() {
 fn what_cannot_be_read_is_said() {
     let dir = Dir::new();
     expect(&run(&dir, &["check", "--pod", "none.yaml"], ""), 78, "", "the manifest cannot be read: No such file");
-    expect(
-        &run(&dir, &["check", "--pod", "-"], "{{- if x }}\na: 1\n"),
-        78,
-        "",
-        "help: a chart's templates are no YAML",
-    );
-    expect(&run(&dir, &["check", "--pod", "-"], &"# \n".repeat(2_000_000)), 78, "", "more than 4194304 bytes");
-    expect(&run(&dir, &["check", "--pod", "-"], ""), 78, "", "there is no pod in this file");
+    expect(&check(&dir, &[], "{{- if x }}\na: 1\n"), 78, "", "help: a chart's templates are no YAML");
+    expect(&check(&dir, &[], &"# \n".repeat(2_000_000)), 78, "", "more than 4194304 bytes");
+    expect(&check(&dir, &[], ""), 78, "", "there is no pod in this file");
     expect(&run(&dir, &["check", "--json"], ""), 78, "there is no configuration", "");
     let unknown = "kind: Pod\nspec: { containers: [{ name: a, command: [/softstop, run, -c, /a.toml] }] }\n";
-    expect(
-        &run(&dir, &["check", "--pod", "-"], unknown),
-        78,
-        "",
-        "the configuration of this container, /a.toml, is not known here",
-    );
+    expect(&check(&dir, &[], unknown), 78, "", "the configuration of this container, /a.toml, is not known here");
 }
 
 #[test]
@@ -178,7 +152,7 @@ fn manifest_prints_what_check_accepts() {
     let config = config.to_str().unwrap();
     let printed = run(&dir, &["manifest", "-c", config, "--kind", "deployment"], "");
     expect(&printed, 0, "terminationGracePeriodSeconds: 15\n", "");
-    let checked = run(&dir, &["check", "-c", config, "--pod", "-"], &printed.out);
+    let checked = check(&dir, &["-c", config], &printed.out);
     expect(&checked, 0, "stdin: ok (Deployment web, container web)", "");
     let wrapper = ["manifest", "--kind", "deployment", "--", "--drain", "auto", "--grace", "20s", "--", "/app/server"];
     let printed = run(&dir, &wrapper, "");
@@ -188,7 +162,7 @@ fn manifest_prints_what_check_accepts() {
         "command: [\"/softstop\", \"--drain\", \"auto\", \"--grace\", \"20s\", \"--\", \"/app/server\"]",
         "",
     );
-    let checked = run(&dir, &["check", "--pod", "-"], &printed.out);
+    let checked = check(&dir, &[], &printed.out);
     expect(&checked, 0, "stdin: ok (Deployment server, container server)", "");
     expect(
         &run(&dir, &["manifest", "--", "/app/server"], ""),
@@ -222,7 +196,7 @@ fn manifest_prints_the_variables_that_the_configuration_refers_to_and_no_secret(
     for never in ["of-this-shell", "name: HOME", "name: LEVEL"] {
         assert!(!printed.contains(never), "{never}:\n{printed}");
     }
-    let checked = run(&dir, &["check", "--strict", "-c", &config, "--pod", "-"], &printed);
+    let checked = check(&dir, &["--strict", "-c", &config], &printed);
     expect(&checked, 0, "stdin: ok (Deployment web, container web)", "");
 }
 
@@ -232,8 +206,8 @@ fn a_variable_of_this_shell_is_none_of_the_pods() {
     let config = dir.write("softstop.toml", WITH_VARIABLES);
     let printed = run(&dir, &["manifest", "-c", &config], "");
     let without: String = printed.out.lines().filter(|l| !l.contains("TOKEN")).map(|l| format!("{l}\n")).collect();
-    let checked = run(&dir, &["check", "-c", &config, "--pod", "-"], &without);
+    let checked = check(&dir, &["-c", &config], &without);
     expect(&checked, 78, "", "refers to ${PRESTOP_TOKEN}, and the container has no such variable (unset-variable)");
     let of_a_secret = without.replace("    env:\n", "    envFrom: [{ secretRef: { name: web } }]\n    env:\n");
-    expect(&run(&dir, &["check", "-c", &config, "--pod", "-"], &of_a_secret), 0, "stdin: ok", "");
+    expect(&check(&dir, &["-c", &config], &of_a_secret), 0, "stdin: ok", "");
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use crate::support::http::{free_port, status_of};
+use crate::support::http::{free_port, read_all, send, status_of};
 use crate::support::{Dir, Running, SOON, installed, namespaces};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
@@ -52,16 +52,12 @@ impl Backend {
 }
 
 /// A request in a thread: all that is answered, however late.
-fn ask(port: u16, path: &str) -> JoinHandle<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
-    std::thread::spawn(move || {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        let ended = stream.read_to_end(&mut answer);
-        format!("{}{}", String::from_utf8_lossy(&answer), ended.err().map(|e| e.to_string()).unwrap_or_default())
-    })
+fn ask(port: u16, request: impl AsRef<[u8]> + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || read_all(send(port, request).unwrap()).unwrap_or_else(|error| error.to_string()))
+}
+
+fn http(port: u16, path: &str) -> JoinHandle<String> {
+    ask(port, format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"))
 }
 
 fn listens(port: u16) -> bool {
@@ -80,7 +76,7 @@ fn start(dir: &Dir, command: &[&str], more: &str) -> Running {
 fn a_proxy_finishes(dir: &Dir, command: &[&str], preset: &str, first: &str, port: u16, backend: &Backend) {
     let mut running = start(dir, command, &format!("stop = \"{preset}\"\n"));
     running.wait_until("it listens", |_| listens(port));
-    let request = ask(port, "/");
+    let request = http(port, "/");
     backend.arrived.recv_timeout(SOON).unwrap();
     running.term().wait_for(&format!("it: stopping: {first}"));
     running.wait_until("it listens no more", |_| !listens(port));
@@ -165,15 +161,7 @@ fn ask_fastcgi(port: u16, script: &str) -> JoinHandle<String> {
     };
     let parameters = pairs.map(pair).concat();
     let (begin, stdin) = (record(1, &[0, 1, 0, 0, 0, 0, 0, 0]), record(5, &[]));
-    let request = [begin, record(4, &parameters), record(4, &[]), stdin].concat();
-    std::thread::spawn(move || {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.write_all(&request).unwrap();
-        let mut answer = Vec::new();
-        let ended = stream.read_to_end(&mut answer);
-        format!("{}{}", String::from_utf8_lossy(&answer), ended.err().map(|e| e.to_string()).unwrap_or_default())
-    })
+    ask(port, [begin, record(4, &parameters), record(4, &[]), stdin].concat())
 }
 
 #[test]
@@ -230,7 +218,7 @@ fn a_python_server_finishes(dir: &Dir, command: &[&str], preset: &str, ready: Op
     if let Some(ready) = ready {
         running.wait_for(ready);
     }
-    let request = ask(port, "/slow");
+    let request = http(port, "/slow");
     running.wait_until("a request is under way", |_| dir.path("begun").exists());
     running.term().wait_for("it: stopping: SIGTERM").wait_for(said);
     dir.write("go", "");

@@ -1,12 +1,11 @@
 //! `GET /prestop` of the real binary as PID 1: a kubelet's httpGet hook, who else is let in, SIGTERM in the middle of it, clients that
 //! go, crowd and stay, and that the answer is out before the end.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::http::{Response, free_port, status_of};
-use crate::support::{CHILD, Dir, Running, SOON, namespaces, http};
+use crate::support::http::{Response, free_port, read_all, read_one, send, status_json, status_of};
+use crate::support::{Dir, PROMPT, Running, SOON, namespaces, process};
 
 const GRACE: Duration = Duration::from_secs(30);
 const TOKEN: &str = "0123456789abcdef-token";
@@ -24,30 +23,12 @@ impl Asking {
     }
 
     fn send(port: u16, request: &str) -> Asking {
-        let mut stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), SOON).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        Asking(stream)
+        Asking(send(port, request).unwrap())
     }
 
-    /// Reads until the answer's end, and keeps the connection, as a kubelet does. `None`: closed without an answer.
+    /// The connection stays, as a kubelet's does. `None`: closed without an answer.
     fn answer(&mut self) -> Option<Response> {
-        self.0.set_read_timeout(Some(SOON)).unwrap();
-        let mut text = String::new();
-        let mut chunk = [0; 1024];
-        loop {
-            if let Some((headers, body)) = text.split_once("\r\n\r\n") {
-                let length = headers.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap();
-                if body.len() >= length.parse().unwrap() {
-                    let status = headers.split_whitespace().nth(1)?.parse().ok()?;
-                    return Some(Response { status, headers: headers.into(), body: body.into() });
-                }
-            }
-            match self.0.read(&mut chunk) {
-                Ok(0) => return None,
-                Ok(n) => text += std::str::from_utf8(&chunk[..n]).unwrap(),
-                Err(e) => panic!("no answer: {e}; so far {text:?}"),
-            }
-        }
+        read_one(&mut self.0).ok()
     }
 
     #[track_caller]
@@ -68,19 +49,14 @@ struct Pod {
 /// One process that says what it is told, behind the given guard, with the given steps.
 fn pod_with(guard: &str, steps: &str, words: &[&str]) -> Pod {
     let (dir, port) = (Dir::new(), free_port());
-    let words: String = words.iter().map(|w| format!(", '{w}'")).collect();
     let prestop = if guard.is_empty() { String::new() } else { format!("[http.prestop]\n{guard}\n") };
     let steps = steps.replace("DIR", dir.path("").to_str().unwrap());
-    let config = format!(
-        "grace = '30s'\n[http]\nlisten = '127.0.0.1:{port}'\n{prestop}{steps}\n\
-         [[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}'{words}]\n"
-    );
+    let process = process("web", words);
+    let config = format!("grace = '30s'\n[http]\nlisten = '127.0.0.1:{port}'\n{prestop}{steps}\n{process}");
     let mut running = dir.launch(&config).up();
     running.wait_until("served", |_| status_of(port, "/readyz") == Some(200));
     Pod { running, port, dir }
 }
-
-const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
 
 fn sleep(time: &str) -> String {
     format!("[[drain]]\nsleep = '{time}'\n")
@@ -189,13 +165,12 @@ fn nobody_is_let_in_without_the_guards_leave() {
     let probe = format!("GET /prestop HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-probe/1.36\r\n{}\r\n", bearer(TOKEN));
     Asking::send(port, &probe).expect(403, "forbidden");
     let head = format!("HEAD /prestop HTTP/1.1\r\nHost: x\r\n{}Connection: close\r\n\r\n", bearer(TOKEN));
-    let mut answer = String::new();
-    Asking::send(port, &head).0.read_to_string(&mut answer).unwrap();
+    let answer = read_all(Asking::send(port, &head).0).unwrap();
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert_eq!(status_of(port, "/readyz"), Some(200), "somebody was let in");
     // Who has the token need not be a kubelet.
     Asking::send(port, &format!("GET /prestop HTTP/1.1\r\nHost: x\r\n{}\r\n", bearer(TOKEN))).expect(200, "");
-    let status = http::status_json(port).to_string();
+    let status = status_json(port).to_string();
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("stopping: GET /prestop by 127.0.0.1").expect("a client was rejected: 127.0.0.1");
     // Once in ten seconds.
@@ -222,10 +197,9 @@ fn the_token_may_be_in_a_file_and_a_bad_file_starts_nothing() {
     needs!(namespaces());
     let dir = Dir::new();
     let file = dir.write("token", &format!("{TOKEN}\n"));
-    let Pod { mut running, port, .. } = pod_with(&format!("token_file = '{file}'"), "", PROMPT);
+    let Pod { running, port, .. } = pod_with(&format!("token_file = '{file}'"), "", PROMPT);
     Asking::kubelet(port, &format!("Authorization: Bearer {TOKEN}\r\n")).expect(200, "");
-    running.term();
-    running.wait(GRACE).expect_code(0);
+    running.stop().expect_code(0);
     let start = |file: &str| {
         let config = format!(
             "[http]\nlisten = '127.0.0.1:{}'\n[http.prestop]\ntoken_file = '{file}'\n\

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Told, inside, softstop};
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOON, processes, may_enter_namespaces, CHILD};
+use crate::support::{Dir, Launch, PROMPT, Running, SOON, may_enter_namespaces, process, processes};
 
 fn probe(args: &[&str]) -> Told {
     Told::by(&mut patient(softstop(&["probe"]), args))
@@ -85,11 +85,6 @@ fn what_never_answers_is_given_up_at_the_timeout() {
 }
 
 #[test]
-fn a_name_that_cannot_be_looked_up_is_a_failure() {
-    ill(&probe(&["tcp://nobody.invalid:80", "--timeout", "10s"]), "nobody.invalid");
-}
-
-#[test]
 fn a_wrong_command_line_is_64() {
     for wrong in [&["8080"][..], &["alive"], &[], &["ready", "--timeout", "0s"], &["tcp:0"], &["https://x:y/"]] {
         let Told { code, out, err } = probe(wrong);
@@ -103,17 +98,13 @@ fn a_wrong_command_line_is_64() {
 fn softstops_own_endpoints_are_asked_without_a_port() {
     needs!(may_enter_namespaces());
     let dir = Dir::new();
-    let config = dir.write(
-        "softstop.toml",
-        &format!(
-            "grace = '60s'\n[[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n\
-             [process.readiness]\nexec = ['test', '-e', '{}']\nperiod = '50ms'\ntimeout = '20s'\nfailure_threshold = 1\n\
-             [[drain]]\nsleep = '30s'\n",
-            CHILD,
-            dir.text("ready")
-        ),
+    let config = format!(
+        "grace = '60s'\n{}[process.readiness]\nexec = ['test', '-e', '{}']\nperiod = '50ms'\ntimeout = '20s'\n\
+         failure_threshold = 1\n[[drain]]\nsleep = '30s'\n",
+        process("web", PROMPT),
+        dir.text("ready")
     );
-    let mut running = Launch::new(["run", "-c", &config]).up();
+    let mut running = dir.launch(&config).up();
     // Once it has been probed.
     running
         .wait_until("web's own probe has failed", |r| probe_inside(r, &[], &["ready"]).err.contains("readiness probe"));
@@ -132,12 +123,9 @@ fn before_the_start_is_over_startup_says_what_runs() {
     needs!(may_enter_namespaces());
     let dir = Dir::new();
     let text = "[[init]]\nname = 'migrate'\nexec = ['sleep', '1000']\n[[process]]\nname = 'web'\ncommand = ['true']\n";
-    let config = dir.write("softstop.toml", text);
-    let running = Launch::new(["run", "-c", &config]).start();
-    let limit = Instant::now() + SOON;
-    while !probe_inside(&running, &[], &["startup"]).err.contains("not started: init: migrate is running") {
-        assert!(Instant::now() < limit, "{:?}", probe_inside(&running, &[], &["startup"]));
-    }
+    dir.launch(text).start().wait_until("it says what runs", |r| {
+        probe_inside(r, &[], &["startup"]).err.contains("not started: init: migrate is running")
+    });
 }
 
 /// The variables that the container was started with are the probe's, too.
@@ -146,21 +134,20 @@ fn without_a_control_socket_the_probe_port_is_asked() {
     needs!(may_enter_namespaces());
     let listen = format!("0.0.0.0:{}", free_port());
     let env = [("SOFTSTOP_CONTROL", "off"), ("SOFTSTOP_HTTP", listen.as_str())];
-    let launch = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]);
-    let mut running = env.iter().fold(launch, |l, (name, value)| l.env(name, value)).up();
+    let launch = Launch::child(&[], PROMPT);
+    let running = env.iter().fold(launch, |l, (name, value)| l.env(name, value)).up();
     well(&probe_inside(&running, &env, &["ready"]));
     ill(&probe_inside(&running, &env[..1], &["ready"]), "the control socket is off");
     let port = listen.rsplit_once(':').unwrap().1.parse().unwrap();
     assert_eq!(status_of(port, "/readyz"), Some(200));
-    running.term();
-    running.wait(SOON);
+    running.stop();
     ill(&probe(&["ready", "--http", &listen, "--control", "@softstop-test-nobody"]), "connection refused");
 }
 
 #[test]
 fn a_softstop_that_does_not_answer_is_given_up_at_the_timeout() {
     needs!(may_enter_namespaces());
-    let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).up();
+    let running = Launch::child(&[], PROMPT).up();
     processes::send(running.pid(), libc::SIGSTOP);
     let begun = Instant::now();
     ill(&probe_inside(&running, &[], &["live", "--timeout", "500ms"]), "does not answer for 0.");
@@ -177,11 +164,11 @@ fn a_softstop_that_does_not_answer_is_given_up_at_the_timeout() {
     });
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     // SIGTERM while nobody is there any more to ask.
-    running.term();
-    running.wait(SOON).expect_code(0);
+    running.stop().expect_code(0);
 }
 
 #[test]
 fn nobody_there_is_a_failure() {
     ill(&probe(&["ready", "--control", "/no/such/socket"]), "nobody is there");
+    ill(&probe(&["tcp://nobody.invalid:80", "--timeout", "10s"]), "nobody.invalid");
 }

@@ -2,23 +2,16 @@
 //! is said in words.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::support::client::from_here;
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, at_once, installed, skip, SOON, http};
+use crate::support::{Beside, Dir, at_once, http, installed, skip};
 
 /// A server, and where it has said that it listens.
 struct Server {
-    child: Child,
+    _program: Beside,
     port: u16,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Server {
@@ -31,7 +24,7 @@ impl Server {
         let port = line.rsplit_once(':').unwrap().1.trim().parse().unwrap();
         // It is never held up by a full pipe.
         std::thread::spawn(move || said.for_each(drop));
-        Server { child, port }
+        Server { _program: Beside(child), port }
     }
 }
 
@@ -155,29 +148,24 @@ fn a_process_is_ready_when_its_grpc_health_is() {
     let dir = Dir::new();
     let (http, port) = (free_port(), free_port());
     dir.write("server.py", GRPC);
-    let config = dir.write(
-        "softstop.toml",
-        &format!(
+    let config = |service: &str| {
+        format!(
             "[http]\nlisten = '127.0.0.1:{http}'\n\
              [[process]]\nname = 'orders'\ncommand = ['{PYTHON}', '{}', '{port}']\n\
              [process.readiness]\ngrpc = {{ host = '127.0.0.1', port = {port} }}\nperiod = '200ms'\ntimeout = '30s'\n\
-             [process.startup]\ngrpc = {{ host = '127.0.0.1', port = {port}, service = 'ill' }}\nperiod = '200ms'\ntimeout = '30s'\nfailure_threshold = 1000000\n",
+             [process.startup]\ngrpc = {{ host = '127.0.0.1', port = {port}, service = '{service}' }}\nperiod = '200ms'\ntimeout = '30s'\nfailure_threshold = 1000000\n",
             dir.text("server.py")
-        ),
-    );
+        )
+    };
     // What its startup probe asks for never comes: it is not ready, and the reason is the server's.
-    let mut running = Launch::new(["run", "--config", &config]).start();
+    let mut running = dir.launch(&config("ill")).start();
     running.wait_for("listens on");
     running.wait_until("the startup probe's reason", |_| {
         let body = http::get(http, "/startupz").map(|answer| answer.body).unwrap_or_default();
         body.contains("answered NOT_SERVING")
     });
-    running.term();
-    running.wait(SOON);
-    let well = dir.read("softstop.toml").replace("service = 'ill'", "service = ''");
-    let config = dir.write("well.toml", &well);
-    let mut running = Launch::new(["run", "--config", &config]).start();
+    running.stop();
+    let mut running = dir.launch(&config("")).start();
     running.wait_until("ready", |_| status_of(http, "/readyz") == Some(200));
-    running.term();
-    running.wait(SOON).expect_within_the_grace();
+    running.stop().expect_within_the_grace();
 }

@@ -5,7 +5,7 @@
 //! has not: what is replaced stands in [`Rig::new`] or with its test.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{drill, examples};
 use crate::support::http::{free_port, status_json, status_of};
-use crate::support::{Dir, Ended, Launch, Running, SOON, installed, root, skip};
+use crate::support::{Beside, Dir, Ended, Launch, Running, SOON, installed, root, skip};
 
 /// Debian's programs, whatever else comes first elsewhere: their packages are Debian's, too.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -76,16 +76,6 @@ fn passed(ended: &Ended) -> Value {
     assert_eq!(run["exit_code"], 0, "{}", ended.all());
     assert!(run["stop"]["forced"].as_array().is_some_and(Vec::is_empty), "{}", ended.all());
     run
-}
-
-/// A program beside softstop: it does not outlive the test.
-struct Beside(Child);
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// As in the image, and beside the pod's manifest.
@@ -240,15 +230,22 @@ struct Psql {
 impl Psql {
     fn connect(port: u16) -> Psql {
         let words = ["-X", "-q", "-t", "-A", "-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "postgres"];
-        let mut child = command("psql")
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut psql = command("psql");
+        psql.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = psql.spawn().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         Psql { child: Beside(child), answers }
+    }
+
+    /// One that has this answer to this, as soon as there is a server.
+    fn until(running: &mut Running, port: u16, text: &str, answer: &str) -> Psql {
+        let mut found = None;
+        running.wait_until("PostgreSQL takes clients", |_| {
+            let mut session = Psql::connect(port);
+            found = (session.ask(text) == answer).then_some(session);
+            found.is_some()
+        });
+        found.unwrap()
     }
 
     /// The line that comes of it; empty when the session has ended.
@@ -296,14 +293,7 @@ fn postgres_by_its_recipe_waits_for_a_transaction_and_not_for_a_pool() {
 
     // A transaction that is not over: it may be finished, and then nobody is waited for.
     let mut drill = rig.drill(&[], &[]);
-    let mut client = None;
-    drill.wait_until("PostgreSQL takes clients", |_| {
-        let mut session = Psql::connect(rig.port);
-        let there = session.ask("create table answers (n int); select 'there';") == "there";
-        client = there.then_some(session);
-        there
-    });
-    let mut client = client.unwrap();
+    let mut client = Psql::until(&mut drill, rig.port, "create table answers (n int); select 'there';", "there");
     assert_eq!(client.ask("begin; insert into answers values (42); select 'under way';"), "under way");
     rig.dir.write("clients", "");
     drill.wait_for("postgres: stopping: SIGTERM");
@@ -317,13 +307,7 @@ fn postgres_by_its_recipe_waits_for_a_transaction_and_not_for_a_pool() {
     // A session of a pool, which nobody ends: it is told.
     std::fs::remove_file(rig.dir.path("clients")).unwrap();
     let mut drill = rig.drill(&["--grace", "20s"], &[]);
-    let mut pooled = None;
-    drill.wait_until("PostgreSQL takes clients again", |_| {
-        let mut session = Psql::connect(rig.port);
-        let there = session.ask("select n from answers;") == "42";
-        pooled = there.then_some(session);
-        there
-    });
+    let _pooled = Psql::until(&mut drill, rig.port, "select n from answers;", "42");
     rig.dir.write("clients", "");
     let ended = drill.wait(SOON * 2);
     passed(&ended);

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use super::examples;
-use crate::support::http::{free_port, status_of};
+use crate::support::http::{free_port, read_all, read_one, send, status_of};
 use crate::support::{Dir, Launch, Running, SOON, installed};
 
 /// The recipe's files in `dir`, with `changes` for what cannot be as it stands beside other tests.
@@ -20,16 +20,14 @@ fn start(dir: &Dir, recipe: &str, changes: &[(&str, &str)], more: &str, env: &[(
 
 /// A request that is on its way; who serves it may take its time.
 fn ask(port: u16, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-    stream
+    send(port, format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")).unwrap()
 }
 
-fn answer(mut stream: TcpStream) -> String {
-    let mut answer = Vec::new();
-    let ended = stream.read_to_end(&mut answer);
-    format!("{}{}", String::from_utf8_lossy(&answer), ended.err().map(|e| e.to_string()).unwrap_or_default())
+#[track_caller]
+fn says_hello(asked: TcpStream, running: &Running) {
+    let answer = read_all(asked);
+    let well = answer.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ") && answer.contains("hello"));
+    assert!(well, "{answer:?}\n{}", running.printed());
 }
 
 /// A client of a WebSocket, as far as this server needs one: short frames, whole.
@@ -37,19 +35,12 @@ struct Session(TcpStream);
 
 impl Session {
     fn new(port: u16) -> Session {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
         let upgrade = format!(
             "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         );
-        stream.write_all(upgrade.as_bytes()).unwrap();
-        let (mut head, mut byte) = (Vec::new(), [0]);
-        while !head.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        let mut stream = send(port, upgrade).unwrap();
+        assert_eq!(read_one(&mut stream).unwrap().status, 101);
         Session(stream)
     }
 
@@ -87,10 +78,8 @@ fn node_serves_requests_and_sessions_in_the_drain_and_says_goodbye_to_sessions()
     let slow = ask(port, "/slow");
     running.term().wait_for("until the clients are elsewhere: up to");
     session.echoes("in the drain");
-    let new = answer(ask(port, "/"));
-    assert!(new.starts_with("HTTP/1.1 200 ") && new.contains("hello"), "{new}");
-    let slow = answer(slow);
-    assert!(slow.starts_with("HTTP/1.1 200 ") && slow.contains("hello"), "{slow}\n{}", running.printed());
+    says_hello(ask(port, "/"), &running);
+    says_hello(slow, &running);
     // It is silent now, which ends the drain: 1001 is "going away".
     assert_eq!(session.receive(), (8, [&1001_u16.to_be_bytes()[..], b"going away"].concat()));
     session.send(8, &1001_u16.to_be_bytes());
@@ -157,8 +146,7 @@ fn java_answers_what_is_under_way_and_exits_with_zero() {
     running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
     let slow = ask(port, "/slow");
     running.wait_for("slow request begun").term();
-    let slow = answer(slow);
+    says_hello(slow, &running);
     let ended = running.wait(SOON);
-    assert!(slow.starts_with("HTTP/1.1 200 ") && slow.contains("hello"), "{slow}\n{}", ended.all());
     ended.expect_code(0).expect("until the clients are elsewhere: done").expect("app: stopping: SIGTERM");
 }

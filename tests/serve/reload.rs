@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use crate::support::client::exec;
-use crate::support::{CHILD, Dir, Launch, SOON, may_enter_namespaces};
+use crate::support::{self, Dir, Launch, PROMPT, may_enter_namespaces};
 
 fn process(name: &str, more: &str) -> String {
-    format!(
-        "[[process]]\nname = '{name}'\n\
-         command = ['perl', '{CHILD}', 'exit-on:TERM:0', 'environ:LEVEL', 'environ:LISTEN_FDNAMES', 'say:{name} up', 'wait']\n{more}\n"
-    )
+    let up = format!("say:{name} up");
+    let words = ["exit-on:TERM:0", "environ:LEVEL", "environ:LISTEN_FDNAMES", &up, "wait"];
+    support::process(name, &words) + more + "\n"
 }
 
 #[test]
@@ -72,10 +71,8 @@ fn the_main_process_gets_sighup_where_it_says_so_and_by_order() {
     needs!(may_enter_namespaces());
     let dir = Dir::new();
     let config = |more: &str| {
-        let text = format!(
-            "[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'on:HUP', 'say:up', 'wait']\n{more}"
-        );
-        dir.write("softstop.toml", &text)
+        let web = support::process("web", &["exit-on:TERM:0", "on:HUP", "say:up", "wait"]);
+        dir.write("softstop.toml", &(web + more))
     };
     let mut running = Launch::new(["run", &config("")]).up();
     running.signal(libc::SIGHUP).wait_for("reloaded: nothing has changed");
@@ -84,15 +81,13 @@ fn the_main_process_gets_sighup_where_it_says_so_and_by_order() {
     config("rewrite = { SIGHUP = 'SIGHUP' }\n");
     exec(&running, &["reload"]).expect(0, "changed without a restart: web (rewrite)");
     running.signal(libc::SIGHUP).wait_for_count("HUP received", 2);
-    running.term();
-    running.wait(SOON).expect_code(0);
+    running.stop().expect_code(0);
 }
 
 #[test]
 fn the_wrapper_has_nothing_to_reload() {
     needs!(may_enter_namespaces());
-    let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).up();
+    let running = Launch::child(&[], PROMPT).up();
     exec(&running, &["reload"]).expect(1, "it was started without a configuration");
-    running.term();
-    running.wait(SOON).expect_code(0);
+    running.stop().expect_code(0);
 }

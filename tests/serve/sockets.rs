@@ -1,6 +1,6 @@
 //! `[[socket]]`: real servers that are handed their sockets, restarted and killed under load; who has which; what is in the way.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -9,10 +9,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::examples::built_web;
 use crate::support::client::from_here;
-use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Running, SOON, installed, processes};
+use crate::support::http::{self, free_port, status_of};
+use crate::support::{Dir, Running, SOON, installed, processes, web_service};
 
 /// What clients came to who connect, ask and read the answer, again and again.
 #[derive(Default)]
@@ -47,13 +46,8 @@ impl Load {
 }
 
 fn ask(port: u16) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(SOON))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let whole = answer.starts_with(b"HTTP/1.1 200 ");
-    if whole { Ok(()) } else { Err(std::io::Error::other(format!("{:?}", String::from_utf8_lossy(&answer)))) }
+    let answer = http::request(port, "GET", "/")?;
+    if answer.status == 200 { Ok(()) } else { Err(std::io::Error::other(format!("{answer:?}"))) }
 }
 
 /// Restarts `web` so often under load, by order, then kills it a few times; gives back the stop's end.
@@ -104,7 +98,7 @@ fn restarted_under_load(dir: &Dir, command: &str, restarts: usize) {
 #[test]
 fn a_rust_server_restarted_twenty_times_under_load_refuses_nobody() {
     let dir = Dir::new();
-    restarted_under_load(&dir, &format!("[{:?}]", built_web().to_str().unwrap()), 20);
+    restarted_under_load(&dir, &format!("[{:?}]", web_service().to_str().unwrap()), 20);
 }
 
 #[test]
@@ -174,24 +168,20 @@ fn who_connects_before_the_program_runs_is_answered_by_it() {
     let text = format!(
         "[[socket]]\nname = 'web'\ntcp = '127.0.0.1:{port}'\n[[init]]\nwait_file = {{ path = '{go}' }}\n\
          [[process]]\nname = 'web'\ncommand = [{:?}]\nsockets = ['web']\n",
-        built_web().to_str().unwrap()
+        web_service().to_str().unwrap()
     );
-    let running = dir.launch(&text).start();
-    let connected = loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(stream) => break stream,
-            Err(e) => assert_eq!(e.kind(), ErrorKind::ConnectionRefused),
-        }
-        assert!(running.age() < SOON, "{}", running.printed());
-        std::thread::sleep(Duration::from_millis(2));
-    };
+    let mut running = dir.launch(&text).start();
+    let mut connected = None;
+    running.wait_until("somebody listens", |_| {
+        connected = TcpStream::connect(("127.0.0.1", port)).ok();
+        connected.is_some()
+    });
+    let connected = connected.unwrap();
     assert!(!running.printed().contains("web: started"), "{}", running.printed());
     dir.write("go", "");
     (&connected).write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
     connected.set_read_timeout(Some(SOON)).unwrap();
-    let mut answer = String::new();
-    (&connected).read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(http::read_one(&mut &connected).unwrap().status, 200);
     running.stop_within(Duration::from_secs(30)).0.expect_code(0);
 }
 
@@ -206,7 +196,7 @@ fn from_the_stop_request_on_a_client_of_a_program_that_is_gone_is_refused_at_onc
          [[process]]\nname = 'web'\ncommand = [{:?}]\nsockets = ['web']\non_exit = 'continue'\n\
          [[process]]\nname = 'idle'\ncommand = ['sleep', '1000']\nsockets = ['idle']\n\
          [[drain]]\nwait_file = {{ path = '{go}' }}\n",
-        built_web().to_str().unwrap()
+        web_service().to_str().unwrap()
     );
     let mut running = dir.launch(&text).start();
     running.wait_until("the server answers", |_| status_of(port, "/") == Some(200));

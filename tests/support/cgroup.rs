@@ -2,6 +2,7 @@
 //! has them. Whatever happens, what is frozen is thawed, what is inside is killed and the group is removed when [`Cgroup`] is
 //! dropped; what a killed test run left frozen is thawed by the next.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -117,9 +118,9 @@ impl Cgroup {
         }
     }
 
-    /// At most so many processes and threads.
+    /// At most so many processes and threads, or `max`. Less than there are is allowed: not one more, then.
     #[track_caller]
-    pub fn limit_pids(&self, most: u32) {
+    pub fn limit_pids(&self, most: impl Display) {
         self.write("pids.max", &most.to_string());
     }
 

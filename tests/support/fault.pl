@@ -6,7 +6,6 @@
 #   traverse           with `user`: may still go into every directory (for a checkout that only root may enter)
 #   no-caps            no capability, now or by any later exec
 #   limit:nproc:N      at most N processes of this user; limit:nofile:N: at most N open descriptors, none of them inherited but 0 to 2
-#   cgroup:DIR         into that control group
 #   deny:ERRNO:CALLS   these calls answer ERRNO; CALLS are joined by commas, prctl=36 is prctl with 36 as first argument,
 #                      ioctl==21520 one with that as its second
 #   kill:CALLS         these calls end the process with SIGSYS
@@ -160,12 +159,6 @@ sub no_null {
     run(qw(mount --move /mnt /dev));
 }
 
-sub enter {
-    my ($dir) = @_;
-    open my $f, '>', "$dir/cgroup.procs" or die "fault.pl: $dir: $!\n";
-    syswrite($f, '0') or die "fault.pl: $dir: $!\n";
-}
-
 sub pid_max {
     my ($n) = @_;
     my ($major, $minor) = split /[.]/, (POSIX::uname())[2];
@@ -202,7 +195,6 @@ while (@ARGV and (my $word = shift @ARGV) ne '--') {
     elsif ($verb eq 'user')      { become($rest) }
     elsif ($verb eq 'no-caps')   { drop_capabilities() }
     elsif ($verb eq 'limit')     { limit($first, $second) }
-    elsif ($verb eq 'cgroup')    { enter($rest) }
     elsif ($verb eq 'deny')      { filter(0x50000 | Errno->can($first)->(), $second) }
     elsif ($verb eq 'kill')      { filter(0x80000000, $rest) }
     elsif ($verb eq 'read-only') { read_only($rest) }

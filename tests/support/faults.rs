@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{CHILD, Launch, Running, SOFTSTOP, processes, skip};
+use super::{CHILD, Launch, Running, SOFTSTOP, processes};
 
 const FAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/fault.pl");
 
@@ -22,8 +22,6 @@ pub enum Fault {
     Processes(u32),
     /// `RLIMIT_NOFILE`: EMFILE from that number on.
     Descriptors(u32),
-    /// In this control group: see [`PidsLimit`].
-    Cgroup(PathBuf),
     /// Root without a single capability.
     NoCapabilities,
     /// Calls that answer with this errno: `Refused("ENOSYS", NEWER)`.
@@ -98,7 +96,6 @@ impl Fault {
             }
             Fault::Processes(n) => format!("limit:nproc:{n}"),
             Fault::Descriptors(n) => format!("limit:nofile:{n}"),
-            Fault::Cgroup(dir) => format!("cgroup:{}", dir.display()),
             Fault::NoCapabilities => "no-caps".to_owned(),
             Fault::Refused(errno, calls) => format!("deny:{errno}:{calls}"),
             Fault::Deadly(calls) => format!("kill:{calls}"),
@@ -127,9 +124,9 @@ impl Fault {
     /// What has to come first: /proc is needed to make the others, mounts need rights, a filter outlasts everything.
     fn rank(&self) -> u8 {
         match self {
-            Fault::Full(_) | Fault::Cgroup(_) | Fault::PidMax(_) => 0,
-            Fault::Stdout(_) | Fault::Stderr(_) | Fault::StdoutGone | Fault::StderrGone | Fault::Stuffed => 1,
-            Fault::NoNull => 1,
+            Fault::Full(_) | Fault::PidMax(_) => 0,
+            Fault::Stdout(_) | Fault::Stderr(_) | Fault::StdoutGone | Fault::StderrGone => 1,
+            Fault::Stuffed | Fault::NoNull => 1,
             Fault::ReadOnly => 2,
             Fault::Empty(path) if *path != "/proc" => 3,
             Fault::Proc(_) | Fault::Empty(_) => 4,
@@ -176,65 +173,6 @@ pub fn limit(running: &Running, which: &str, soft: u32) {
     assert!(done.is_ok_and(|s| s.success()), "prlimit {limit}");
 }
 
-/// A pids control group of its own: `pids.max` in the container's cgroup.
-pub struct PidsLimit(PathBuf);
-
-impl PidsLimit {
-    /// `None`, and said, where no such group can be made.
-    pub fn new() -> Option<PidsLimit> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("softstop-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        // Version 1 has a hierarchy for each controller, version 2 one for all of them.
-        for hierarchy in ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"] {
-            let dir = Path::new(hierarchy).join(&name);
-            if std::fs::create_dir(&dir).is_ok() {
-                let group = PidsLimit(dir);
-                if group.0.join("pids.max").exists() {
-                    return Some(group);
-                }
-            }
-        }
-        skip("no control group with a pids limit can be made");
-        None
-    }
-
-    pub fn fault(&self) -> Fault {
-        Fault::Cgroup(self.0.clone())
-    }
-
-    /// Not one more process from now on.
-    pub fn close(&self) {
-        // Less than there are is allowed, and means the same.
-        std::fs::write(self.0.join("pids.max"), "0").unwrap();
-    }
-
-    pub fn open(&self) {
-        std::fs::write(self.0.join("pids.max"), "max").unwrap();
-    }
-
-    /// So many, and no more.
-    pub fn allow(&self, processes: u64) {
-        std::fs::write(self.0.join("pids.max"), processes.to_string()).unwrap();
-    }
-
-    /// How many there are.
-    pub fn current(&self) -> u64 {
-        std::fs::read_to_string(self.0.join("pids.current")).unwrap().trim().parse().unwrap()
-    }
-}
-
-impl Drop for PidsLimit {
-    fn drop(&mut self) {
-        // Busy until the last process in it is gone for good.
-        for _ in 0..500 {
-            if std::fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-    }
-}
-
 /// A user id that nobody else has: limits count by user, over the whole machine.
 pub fn user() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -248,9 +186,7 @@ pub fn scratch(dir: &Path) {
     let busybox = Path::new("/usr/bin/busybox");
     for program in [Path::new(SOFTSTOP), busybox] {
         place(dir, program);
-        let listed = Command::new("ldd").arg(program).output().unwrap();
-        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-        text.split_whitespace().filter(|word| word.starts_with('/')).for_each(|library| place(dir, Path::new(library)));
+        super::libraries(program).iter().for_each(|library| place(dir, Path::new(library)));
     }
 }
 

@@ -18,7 +18,7 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Dir, skip};
+use super::{Dir, at_once, skip};
 
 /// The kernel wants room for its largest request.
 const REQUEST: usize = 1 << 20;
@@ -34,16 +34,11 @@ pub struct Hanging {
 /// Runs `test` with such a file system. Only what `test` starts itself, not what other threads do, can see it.
 pub fn with_hanging_file_system(test: impl FnOnce(&mut Hanging) + Send) {
     // A thread of its own: its mount namespace ends with it.
-    std::thread::scope(|scope| {
-        let ended = scope.spawn(|| {
-            let dir = Dir::new();
-            match Hanging::mount(&dir.path("hung")) {
-                Ok(mut hanging) => test(&mut hanging),
-                Err(why) => skip(&format!("no FUSE: {why}")),
-            }
-        });
-        if let Err(panic) = ended.join() {
-            std::panic::resume_unwind(panic);
+    at_once([test], |test| {
+        let dir = Dir::new();
+        match Hanging::mount(&dir.path("hung")) {
+            Ok(mut hanging) => test(&mut hanging),
+            Err(why) => skip(&format!("no FUSE: {why}")),
         }
     });
 }

@@ -1,14 +1,12 @@
 //! As much of an HTTP client as a probe needs, over std's sockets.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-/// Whoever is to answer may not get to run for a while.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::SOON;
 
 #[derive(Debug, Clone)]
 pub struct Response {
@@ -43,25 +41,60 @@ pub fn free_port() -> u16 {
 
 /// One request over a fresh connection, as the kubelet probes; `None` when there was no whole answer.
 pub fn get(port: u16, path: &str) -> Option<Response> {
-    request(port, "GET", path)
+    request(port, "GET", path).ok()
 }
 
-pub fn request(port: u16, method: &str, path: &str) -> Option<Response> {
-    let mut stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+/// The same by any method, with the reason where there was no whole answer.
+pub fn request(port: u16, method: &str, path: &str) -> io::Result<Response> {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: kube-probe/1.36\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
-    stream.write_all(head.as_bytes()).ok()?;
+    let text = read_all(send(port, head)?)?;
+    let (headers, body) = text.split_once("\r\n\r\n").ok_or_else(|| io::Error::other(format!("{text:?}")))?;
+    Response::new(headers, body.to_owned())
+}
+
+/// A request, whatever it is, whose answer has not been read.
+pub fn send(port: u16, request: impl AsRef<[u8]>) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), SOON)?;
+    stream.set_read_timeout(Some(SOON))?;
+    stream.write_all(request.as_ref())?;
+    Ok(stream)
+}
+
+/// All that comes until the connection is closed.
+pub fn read_all(mut stream: TcpStream) -> io::Result<String> {
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let text = String::from_utf8_lossy(&answer).into_owned();
-    let (headers, body) = text.split_once("\r\n\r\n")?;
-    Some(Response {
-        status: headers.split_whitespace().nth(1)?.parse().ok()?,
-        headers: headers.to_owned(),
-        body: body.to_owned(),
-    })
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// One answer of a connection that may be kept: its head, and as much as its `Content-Length` says.
+pub fn read_one(stream: &mut impl Read) -> io::Result<Response> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let mut answer = Response::new(String::from_utf8_lossy(&head).trim_end(), String::new())?;
+    let length = answer.header("content-length").map_or(Ok(0), str::parse).map_err(io::Error::other)?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    answer.body = String::from_utf8_lossy(&body).into_owned();
+    Ok(answer)
+}
+
+impl Response {
+    fn new(headers: &str, body: String) -> io::Result<Response> {
+        let status = headers.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("no answer of HTTP: {headers:?}")))?;
+        Ok(Response { status, headers: headers.to_owned(), body })
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
 }
 
 pub fn status_of(port: u16, path: &str) -> Option<u16> {

@@ -10,7 +10,6 @@
 
 /// The beginning of a test that takes something of its machine: `needs!(namespaces(), installed(&["nginx"]))`. Where that is not there, which
 /// each of these says itself, the test is over.
-#[allow(unused_macros, reason = "as above")]
 macro_rules! needs {
     ($($there:expr),+) => {
         if $(!$there)||+ {
@@ -36,6 +35,7 @@ pub mod tracer;
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -64,6 +64,15 @@ const BUSY: &str = "softstop itself could not run for";
 
 pub const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 pub const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/child.pl");
+
+/// Words of a child that says that it is up, and ends of SIGTERM at once.
+pub const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
+
+/// The table of a process that does these words of `child.pl`; further keys go behind it.
+pub fn process(name: &str, words: &[&str]) -> String {
+    let words: String = words.iter().map(|word| format!(", {word:?}")).collect();
+    format!("[[process]]\nname = {name:?}\ncommand = [\"perl\", {CHILD:?}{words}]\n")
+}
 
 /// Says why a test cannot run on this machine: in the list that `tests/zz_not_run.rs` prints at the end. In CI nothing may be skipped.
 pub fn skip(reason: &str) {
@@ -126,6 +135,25 @@ pub fn installed(programs: &[&str]) -> bool {
         skip(&format!("{missing} is not installed"));
     }
     missing.is_none()
+}
+
+/// The service of examples/web.rs. A whole `cargo test` has built it beside softstop, of one target alone it is built here.
+pub fn web_service() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let folder = Path::new(SOFTSTOP).parent().unwrap();
+        let web = folder.join("examples/web");
+        if !web.exists() {
+            // target/PROFILE/softstop, of which the profile dev is called debug.
+            let profile = folder.file_name().and_then(|name| name.to_str()).unwrap().replace("debug", "dev");
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "--locked", "--example", "web", "--profile", &profile]);
+            cargo.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+            assert!(cargo.status().unwrap().success(), "{cargo:?}");
+        }
+        web
+    };
+    BUILT.get_or_init(build).clone()
 }
 
 /// What makes the program behind it PID 1 of a namespace of its own.
@@ -212,6 +240,13 @@ pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
     assert!(done.is_ok_and(|status| status.success()), "{} cannot be copied", from.as_ref().display());
 }
 
+/// What the dynamic loader would load for a program: nothing when it is static.
+pub fn libraries(program: &Path) -> Vec<String> {
+    let shown = Command::new("ldd").arg(program).output().map(|o| o.stdout).unwrap_or_default();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    shown.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')).map(str::to_owned).collect()
+}
+
 impl Drop for Dir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
@@ -290,8 +325,13 @@ impl Launch {
     }
 
     /// As an ordinary process, not PID 1.
-    pub fn not_pid1(mut self) -> Launch {
-        self.pid1 = false;
+    pub fn not_pid1(self) -> Launch {
+        self.pid1(false)
+    }
+
+    /// Whether as PID 1, which it is unless told otherwise.
+    pub fn pid1(mut self, pid1: bool) -> Launch {
+        self.pid1 = pid1;
         self
     }
 
@@ -365,6 +405,32 @@ impl Launch {
     /// Starts it, waits for its end and gives back its exit code and what it printed.
     pub fn run(self) -> Ended {
         self.start().wait(SOON * 3)
+    }
+}
+
+/// Waits until `condition` holds; `what` says what was waited for.
+#[track_caller]
+pub fn until(what: impl Display, condition: impl FnMut() -> bool) {
+    until_within(what, SOON, condition);
+}
+
+/// For what takes long.
+#[track_caller]
+pub fn until_within(what: impl Display, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let limit = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < limit, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A program beside softstop: it does not outlive the test.
+pub struct Beside(pub Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -814,6 +880,13 @@ impl Running {
         self.finish(lived)
     }
 
+    /// SIGTERM, then the end, whenever it comes.
+    #[track_caller]
+    pub fn stop(mut self) -> Ended {
+        self.term();
+        self.wait(SOON)
+    }
+
     /// SIGTERM, then the end, which has to come within `grace`. Gives back how long it took, too.
     #[track_caller]
     pub fn stop_within(mut self, grace: Duration) -> (Ended, Duration) {
@@ -872,11 +945,6 @@ impl Drop for Running {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-}
-
-/// A test's own child.
-pub fn reap(child: &mut Child) {
-    let _ = child.wait();
 }
 
 fn code_of(status: ExitStatus) -> i32 {

@@ -69,8 +69,22 @@ pub fn exits(pid: i32) -> bool {
         .is_none_or(|flags| flags.parse().is_ok_and(|f: u64| f & PF_EXITING != 0))
 }
 
+pub fn niceness(pid: i32) -> i32 {
+    niceness_at(&format!("/proc/{pid}/stat"))
+}
+
 pub fn niceness_of_this_thread() -> i32 {
-    stat_field("/proc/thread-self/stat", 19).and_then(|n| n.parse().ok()).unwrap_or(0)
+    niceness_at("/proc/thread-self/stat")
+}
+
+fn niceness_at(stat: &str) -> i32 {
+    stat_field(stat, 19).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// What it has used of processors, in hundredths of a second.
+pub fn processor_time(pid: i32) -> u64 {
+    let part = |number| stat_field(&format!("/proc/{pid}/stat"), number).and_then(|n| n.parse().ok());
+    part(14).unwrap_or(0u64) + part(15).unwrap_or(0u64)
 }
 
 /// A field behind the name, by its number in proc(5).
@@ -106,8 +120,7 @@ pub fn runs(pid: i32, program: &Path) -> bool {
 
 /// Its number in its own PID namespace.
 pub fn inner_pid(pid: i32) -> Option<i32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|l| l.strip_prefix("NSpid:"))?.split_whitespace().next_back()?.parse().ok()
+    status(pid, "NSpid")?.split_whitespace().next_back()?.parse().ok()
 }
 
 /// A zombie has no namespace link any more; as PID 1's own child it is found by its parent.
@@ -135,15 +148,29 @@ pub fn with_environment(entry: &str) -> Vec<Proc> {
 
 /// A field of /proc/PID/status, without its unit.
 pub fn status_field(pid: i32, field: &str) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|l| l.split(':').next() == Some(field))?;
-    line.split_whitespace().nth(1).map(str::to_owned)
+    status(pid, field)?.split_whitespace().next().map(str::to_owned)
 }
 
-/// The last number of a field of /proc/PID/status: of `NSpid`, the pid in the innermost namespace.
-pub fn status_last(pid: i32, field: &str) -> Option<i32> {
+fn status(pid: i32, field: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find(|l| l.split(':').next() == Some(field))?.split_whitespace().last()?.parse().ok()
+    let mut fields = status.lines().filter_map(|line| line.split_once(':'));
+    fields.find(|(name, _)| *name == field).map(|(_, value)| value.to_owned())
+}
+
+/// How often it has waited for something, and gone on; 0 when it has ended.
+pub fn wake_ups(pid: i32) -> u64 {
+    status_field(pid, "voluntary_ctxt_switches").and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// What it was executed with, between blanks; empty when it has ended.
+pub fn command_line(pid: i32) -> String {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).replace('\0', " ")
+}
+
+/// How many descriptors it has open.
+pub fn descriptors(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
 /// What a process has in memory that is no file's, in kB; 0 once it has ended. Not `VmRSS` or `RssAnon`: the kernel maps a file's pages as it likes, and counts both

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{CHILD, Dir, Ended, Running, SOON, account, processes, skip, starvation};
+use super::{Beside, CHILD, Dir, Ended, Running, SOON, account, processes, skip, starvation};
 
 /// Watches a running softstop from outside.
 pub struct Proof {
@@ -58,7 +58,7 @@ impl Proof {
         let (asked, mark, pid1) = (running.age(), running.mark(), running.is_pid1());
         let mut ended = running.wait(grace + SOON);
         // Between two of its calls softstop stands still until strace has had its turn.
-        ended.starved += self.trace.as_ref().map_or(Duration::ZERO, |t| starvation::of(t.strace.id().cast_signed()));
+        ended.starved += self.trace.as_ref().map_or(Duration::ZERO, |t| starvation::of(t.strace.0.id().cast_signed()));
         ended.expect_in_time(asked, grace, "");
         if pid1 || !self.out_of_reach {
             account::nothing_left(&mark);
@@ -78,7 +78,7 @@ impl Proof {
 
 /// A process that the container runtime put into the namespace, as `kubectl exec` does: not softstop's.
 struct Stranger {
-    process: Child,
+    _process: Beside,
     dir: Dir,
 }
 
@@ -90,18 +90,12 @@ impl Stranger {
         let mut command = Command::new("nsenter");
         command.args(["--target", &running.pid().to_string(), "--pid", "setpriv"]);
         // Under softstop's user, or the kernel would keep it safe.
-        command.args([
-            "--reuid",
-            &user,
-            "--clear-groups",
-            "--inh-caps=+dac_read_search",
-            "--ambient-caps=+dac_read_search",
-        ]);
+        command.args(["--reuid", &user, "--clear-groups"]).args(TRAVERSES);
         let every = format!("journal-all:{}", dir.text("received"));
         command.args(["perl", CHILD, &every, &format!("journal:{}:up", dir.text("up")), "wait"]);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         running.wait_until("the stranger is up", |_| dir.path("up").exists());
-        Stranger { process, dir }
+        Stranger { _process: Beside(process), dir }
     }
 
     fn received(&self) -> Vec<String> {
@@ -109,22 +103,17 @@ impl Stranger {
     }
 }
 
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        // The process itself went with its namespace, and nsenter ends when it does.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 /// Every wait, every signal and every fork of softstop itself, as strace saw them.
 struct Trace {
-    strace: Child,
+    strace: Beside,
     _dir: Dir,
     file: PathBuf,
     /// Children that there were already, by softstop's own numbers.
     children: HashSet<i32>,
 }
+
+/// Of `setpriv`: whoever it makes another user can still go into the folders of the clone.
+pub const TRAVERSES: [&str; 2] = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"];
 
 const CALLS: &str = "trace=waitid,wait4,kill,tkill,tgkill,pidfd_send_signal,clone,clone3,fork,vfork,exit_group";
 
@@ -154,13 +143,13 @@ impl Trace {
         let file = dir.path("strace");
         let strace = attach(running, &["-e", CALLS, "-e", "signal=none", "-o", file.to_str()?])?;
         let children = processes::children(running.pid()).into_iter().filter_map(processes::inner_pid).collect();
-        Some(Trace { strace, _dir: dir, file, children })
+        Some(Trace { strace: Beside(strace), _dir: dir, file, children })
     }
 
     #[track_caller]
     fn check(mut self, out_of_reach: bool, blind: bool, ended: &Ended) {
         // It ends with softstop.
-        let _ = self.strace.wait();
+        let _ = self.strace.0.wait();
         let text = std::fs::read_to_string(&self.file).unwrap_or_default();
         let shown = || format!("\n{text}\n{}", ended.all());
         assert!(text.contains("exit_group("), "strace saw no end:{}", shown());
@@ -204,12 +193,5 @@ impl Trace {
             assert!(last_inspection.contains("ECHILD"), "I5: children at the exit ({last_inspection}):{}", shown());
             assert!(self.children.is_empty(), "I5: not reaped: {:?}:{}", self.children, shown());
         }
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        let _ = self.strace.kill();
-        let _ = self.strace.wait();
     }
 }

@@ -36,9 +36,7 @@ pub fn survives(threads: usize, attack: impl Fn(SocketAddr, &AtomicBool) + Sync)
 
 /// The same for a softstop that is started by way of `launcher`.
 pub fn survives_through(launcher: &[&str], threads: usize, attack: impl Fn(SocketAddr, &AtomicBool) + Sync) {
-    if !namespaces() {
-        return;
-    }
+    needs!(namespaces());
     let _alone = alone();
     let addr: SocketAddr = ([127, 0, 0, 1], http::free_port()).into();
     let flags = ["--grace", "6s", "--drain-sleep", DRAIN, "--http", &addr.to_string()];
@@ -83,10 +81,7 @@ pub struct Load {
 
 impl Load {
     pub fn of(pid: i32) -> Load {
-        Load {
-            private_kb: processes::anonymous_kb(pid),
-            descriptors: std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(),
-        }
+        Load { private_kb: processes::anonymous_kb(pid), descriptors: processes::descriptors(pid) }
     }
 
     fn max(self, other: Load) -> Load {

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
+
+use crate::support::libraries;
 
 /// What `initramfs` in the kernel's documentation calls an archive, still open.
 #[derive(Default)]
@@ -100,11 +101,4 @@ impl Archive {
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
-}
-
-/// What the dynamic loader would load for a program: nothing when it is static.
-pub fn libraries(program: &Path) -> Vec<String> {
-    let shown = Command::new("ldd").arg(program).output().map(|o| o.stdout).unwrap_or_default();
-    let shown = String::from_utf8_lossy(&shown).into_owned();
-    shown.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')).map(str::to_owned).collect()
 }

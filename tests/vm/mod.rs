@@ -12,15 +12,14 @@ mod archive;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use archive::Archive;
-use archive::libraries;
 
 use crate::podman::{find, static_binaries};
-use crate::support::skip;
+use crate::support::{Beside, libraries, skip};
 
 /// A boot takes three seconds on a quiet machine, all situations thirty.
 const BOOT: Duration = Duration::from_secs(60);
@@ -169,7 +168,7 @@ impl Seen {
 
 /// One that runs. Its end is the end of qemu, whose `-no-reboot` makes a panic one, too.
 pub struct Machine {
-    qemu: Child,
+    qemu: Beside,
     console: Arc<Console>,
     _place: Place,
 }
@@ -217,7 +216,7 @@ impl Machine {
                 }
             }
         });
-        Machine { qemu, console, _place: place }
+        Machine { qemu: Beside(qemu), console, _place: place }
     }
 
     /// Waits until `text` has been printed.
@@ -230,7 +229,7 @@ impl Machine {
 
     /// Types a line on the console.
     pub fn type_line(&mut self, line: &str) -> &mut Machine {
-        let to = self.qemu.stdin.as_mut().expect("piped");
+        let to = self.qemu.0.stdin.as_mut().expect("piped");
         to.write_all(format!("{line}\n").as_bytes()).expect("the machine reads its console");
         self
     }
@@ -258,13 +257,6 @@ impl Machine {
             text = self.console.more.wait_timeout(text, left).unwrap().0;
         }
         true
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
     }
 }
 
