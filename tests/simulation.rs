@@ -10,10 +10,11 @@
 mod planned;
 mod world;
 
+use world::draw::Draw;
 use world::scenario::Scenario;
 use world::seeds::{number, play_all};
-use world::simulate::play;
-use world::{Counts, INVARIANTS, shrink, tell};
+use world::simulate::{play, shrunk};
+use world::{Counts, INVARIANTS, tell};
 
 #[test]
 fn the_invariants_hold_in_any_world() {
@@ -25,9 +26,8 @@ fn the_invariants_hold_in_any_world() {
         result.is_ok()
     });
     if let Some(seed) = broken {
-        let scenario = Scenario::from_seed(seed);
-        let what = play(&scenario, false).1.unwrap_err().what;
-        let small = shrink::shrink(&scenario, what);
+        let what = play(&Scenario::from_seed(seed), false).1.unwrap_err().what;
+        let small = shrunk(Draw::seed(seed), what);
         let (world, result) = play(&small, true);
         let replay = format!("SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1 cargo test --test simulation");
         panic!("{}", tell::failure(&replay, &small, &world, &result));

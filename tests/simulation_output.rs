@@ -12,6 +12,7 @@ mod outlet;
 mod seeds;
 
 use outlet::descriptor::Does;
+use outlet::draw::Draw;
 use outlet::pieces::Style;
 use outlet::play;
 use outlet::scenario::{Child, Op, Scenario};
@@ -27,7 +28,7 @@ fn no_line_is_lost_while_the_output_can_be_written() {
         play(&scenario).1.is_ok()
     });
     if let Some(seed) = broken {
-        let small = Scenario::from_seed(seed).shrink(|s| play(s).1.is_err());
+        let small = Draw::seed(seed).shrunk(Scenario::draw, |s| play(s).1.is_err());
         let what = play(&small).1.unwrap_err();
         panic!("SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1 brings it back; shrunk: {what}\n{small:?}");
     }

@@ -6,13 +6,13 @@ mod world;
 
 use world::draw::Draw;
 use world::scenario::Scenario;
-use world::simulate::play;
-use world::{shrink, tell};
+use world::simulate::{play, shrunk};
+use world::tell;
 
 pub fn target(data: &[u8]) {
-    let scenario = Scenario::draw(&mut Draw::Bytes(data));
+    let scenario = Scenario::draw(&mut Draw::bytes(data));
     if let (_, Err(violation)) = play(&scenario, false) {
-        let small = shrink::shrink(&scenario, violation.what);
+        let small = shrunk(Draw::bytes(data), violation.what);
         let (world, result) = play(&small, true);
         panic!("{}", tell::failure("these bytes", &small, &world, &result));
     }

@@ -110,55 +110,6 @@ impl Scenario {
         }
         Scenario { children, ops, scripts, chunks, closed: [d.chance(3), d.chance(3)], abandoned: d.chance(20) }
     }
-
-    /// The same with less in it that fails too.
-    pub fn shrink(&self, fails: impl Fn(&Scenario) -> bool) -> Scenario {
-        let mut small = self.clone();
-        let mut again = true;
-        let begun = std::time::Instant::now();
-        // What is left then is small enough to read.
-        while again && begun.elapsed().as_secs() < 20 {
-            again = false;
-            for smaller in small.smaller() {
-                if fails(&smaller) {
-                    (small, again) = (smaller, true);
-                    break;
-                }
-            }
-        }
-        small
-    }
-
-    fn smaller(&self) -> Vec<Scenario> {
-        let mut list = Vec::new();
-        for ops in halves(&self.ops) {
-            list.push(Scenario { ops, ..self.clone() });
-        }
-        for i in 0..2 {
-            for script in halves(&self.scripts[i]) {
-                let mut scripts = self.scripts.clone();
-                scripts[i] = script;
-                list.push(Scenario { scripts, ..self.clone() });
-            }
-        }
-        for c in 0..self.children.len() {
-            for bytes in halves(&self.children[c].bytes) {
-                let mut children = self.children.clone();
-                children[c].bytes = bytes;
-                list.push(Scenario { children, ..self.clone() });
-            }
-        }
-        list
-    }
-}
-
-/// Without its first half, without its second, without one of its first few.
-fn halves<T: Clone>(of: &[T]) -> Vec<Vec<T>> {
-    let half = of.len() / 2;
-    let mut list = vec![of[..half].to_vec(), of[half..].to_vec()];
-    list.extend((0..of.len().min(24)).map(|i| [&of[..i], &of[i + 1..]].concat()));
-    list.retain(|l| l.len() < of.len());
-    list
 }
 
 fn bytes(d: &mut Draw, big: bool) -> Vec<u8> {

@@ -19,7 +19,6 @@ mod notices;
 mod orders;
 pub mod scenario;
 pub mod seeds;
-pub mod shrink;
 mod signals;
 pub mod simulate;
 mod slices;

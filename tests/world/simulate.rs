@@ -11,6 +11,7 @@ use softstop::signal::Signal;
 use softstop::time::At;
 
 use super::checks::MS;
+use super::draw::Draw;
 use super::scenario::{Answer, Moment, Obeys, Scenario, Start};
 use super::{Checked, Effect, World, broken};
 
@@ -74,6 +75,11 @@ pub fn play_noted(scenario: &Scenario) -> (World, Checked) {
     simulation.world.notes_wanted = true;
     let result = simulation.run();
     (simulation.world, result)
+}
+
+/// What is drawn there, as small as it gets while it still breaks `what`.
+pub fn shrunk(draw: Draw, what: &str) -> Scenario {
+    draw.shrunk(Scenario::draw, |scenario| play(scenario, false).1.is_err_and(|violation| violation.what == what))
 }
 
 impl<'a> Simulation<'a> {
