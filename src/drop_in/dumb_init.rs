@@ -290,108 +290,19 @@ impl Program for DumbInit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::Stream;
-    use super::super::program::tests::{on, says};
+    use super::super::program::tests::says;
     use super::*;
 
-    const CHILD: Exit = Exit::Code(3);
-
-    fn read_with(line: &str, variables: &[(&str, &str)]) -> (Result<Settings, u8>, String) {
-        let args: Vec<OsString> = line.split('~').map(OsString::from).collect();
-        let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
-        let mut says = says();
-        let settings = settings(&args, &variable, &mut says);
-        assert_eq!(on(&says, Stream::Out), "", "everything goes to standard error");
-        (settings, on(&says, Stream::Err))
-    }
-
-    fn init(line: &str) -> DumbInit {
-        DumbInit::new(read_with(line, &[]).0.unwrap())
-    }
-
-    #[test]
-    fn options_end_at_the_program() {
-        let its = read_with("dumb-init~-vc~--rewrite=15:3~-r~2:0~app~-v", &[]).0.unwrap();
-        assert!(its.debug && !its.setsid);
-        assert_eq!(its.rewrite, BTreeMap::from([(Signal::TERM, Some(Signal::QUIT)), (Signal::INT, None)]));
-        assert_eq!(its.command, ["app", "-v"]);
-        let its = read_with("dumb-init~-r15:3~-r~ 15: 4~app", &[]).0.unwrap();
-        assert_eq!(its.rewrite[&Signal::TERM].map(Signal::number), Some(4), "the last one");
-    }
-
-    #[test]
-    fn variables_count_as_exactly_one_value() {
-        let set = |name, value| read_with("d~x", &[(name, value)]).0.unwrap();
-        assert!(set("DUMB_INIT_DEBUG", "1").debug && !set("DUMB_INIT_DEBUG", "yes").debug);
-        assert!(!set("DUMB_INIT_SETSID", "0").setsid && set("DUMB_INIT_SETSID", "no").setsid);
-        let said = read_with("d~x", &[("DUMB_INIT_DEBUG", "1"), ("DUMB_INIT_SETSID", "0")]).1;
-        assert_eq!(said, "[dumb-init] Running in debug mode.\n[dumb-init] Not running in setsid mode.\n");
-    }
-
-    #[test]
-    fn what_is_said_instead_of_running() {
-        let said = |line: &str| {
-            let (result, said) = read_with(line, &[]);
-            (result.unwrap_err(), said)
-        };
-        assert_eq!(said("d~--vers"), (0, format!("{VERSION}\n")));
-        assert_eq!(
-            said("./d~-c"),
-            (1, "Usage: ./d [option] program [args]\nTry ./d --help for full usage.\n".to_owned())
-        );
-        assert!(said("d~-h").1.contains("Usage: d [option] command"));
-        assert_eq!(said("d~-x"), (1, "d: invalid option -- 'x'\n".to_owned()));
-        for wrong in ["TERM:15", "0:3", "32:3", "3:32", "3:-1", "15 :3", "15"] {
-            assert_eq!(said(&format!("d~-r~{wrong}~x")), (1, REWRITE_USAGE.to_owned()), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn job_control_stops_the_childs_session_and_itself() {
-        let fate = |line: &str, signal| init(line).signal(signal, &mut says());
-        for signal in SUSPENDING {
-            assert_eq!(fate("d~x", signal), Fate::Forwarded(Signal::STOP, Then::Suspends));
-            assert_eq!(fate("d~-c~x", signal), Fate::Forwarded(signal, Then::Suspends));
-        }
-        assert_eq!(fate("d~-r~20:20~x", Signal::TSTP), Fate::Forwarded(Signal::TSTP, Then::Suspends));
-        assert_eq!(fate("d~-r~20:0~x", Signal::TSTP), Fate::Suspends, "it stops itself all the same");
-        assert_eq!(fate("d~x", Signal::CHLD), Fate::Reaps);
-    }
-
-    #[test]
-    fn the_last_sigterm_is_rewritten_too() {
-        let fate = |line: &str| init(line).farewell(&mut says());
-        assert_eq!(fate("d~x"), Some(Fate::Forwarded(Signal::TERM, Then::Nothing)));
-        assert_eq!(fate("d~-r~15:3~x"), Some(Fate::Forwarded(Signal::QUIT, Then::Nothing)));
-        assert_eq!(fate("d~-r~15:0~x"), Some(Fate::Dropped));
-    }
-
+    /// What is a matter of time with the real one; all else is held against it in tests/drop_in/dumb_init.rs.
     #[test]
     fn the_first_hup_and_cont_after_a_hand_over_are_the_kernels() {
-        let mut init = init("d~x");
+        let args = ["d", "x"].map(OsString::from);
+        let mut init = DumbInit::new(settings(&args, &|_| None, &mut says()).unwrap());
         init.let_go(true, &mut says());
         let mut fate = |signal| init.signal(signal, &mut says());
         assert_eq!([fate(Signal::CONT), fate(Signal::HUP)], [Fate::Dropped; 2]);
         for signal in [Signal::HUP, Signal::CONT] {
             assert_eq!(fate(signal), Fate::Forwarded(signal, Then::Nothing));
-        }
-    }
-
-    #[test]
-    fn nothing_but_failures_is_said_without_debug() {
-        for (line, lines) in [("d~x", 1), ("d~-v~x", 9)] {
-            let mut init = init(line);
-            let mut says = says();
-            init.step(Step::LettingGoOfTty, Err(25), &mut says);
-            init.spawned(8, &mut says);
-            init.signal(Signal::TSTP, &mut says);
-            init.sent(Signal::STOP, Then::Suspends, Ok(()), -8, &mut says);
-            init.ended(8, CHILD, true, &mut says);
-            assert_eq!(init.over(CHILD, &mut says), 3);
-            assert_eq!(init.step(Step::Exec, Err(2), &mut says), Some(2));
-            let said = on(&says, Stream::Err);
-            assert!(said.ends_with("[dumb-init] x: not there\n"), "{said}");
-            assert_eq!(said.lines().count(), lines, "{said}");
         }
     }
 }

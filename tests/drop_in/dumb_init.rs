@@ -22,7 +22,7 @@ fn every_signal_comes_through_as_with_dumb_init_for_each_flag() {
     let Some(dumb_init) = installed("dumb-init") else { return };
     let mut cases = Vec::new();
     for mode in MODES {
-        for flags in ["", "-c", "-r 15:3 -r 1:0 -r 2:2 -r 9:1 -r 3:15 -r 28:12", "-c -r 15:0 -r 10:40x"] {
+        for flags in ["", "-c", "-r 15:3 -r 1:0 -r 2:2 -r 9:1 -r 3:15 -r 28:12", "-c -r 15:0 -r 10:40x -r 12:1 -r 12:3"] {
             cases.push(Case::probe(mode, flags, &format!("signals={PASSED} exit=3")));
         }
         cases.push(Case::probe(mode, "", &format!("signals={PASSED} exit=3")).env("DUMB_INIT_SETSID", "0"));
@@ -45,7 +45,7 @@ fn every_end_has_dumb_inits_exit_code_and_lines() {
         for flags in ["-v", "-cv", "-v -r 15:0 -r 1:2", "--verb --rewrite=1:0"] {
             cases.push(Case::probe(mode, flags, "signals=1,2,15,17,40 exit=1"));
         }
-        for (name, value) in [("DEBUG", "1"), ("DEBUG", "0"), ("DEBUG", "yes"), ("SETSID", "0"), ("SETSID", "1")] {
+        for (name, value) in [("DEBUG", "1"), ("DEBUG", "0"), ("DEBUG", "yes"), ("SETSID", "0"), ("SETSID", "no")] {
             let case = Case::probe(mode, if name == "SETSID" { "-v" } else { "" }, "signals=1,17 exit=2");
             cases.push(case.env(&format!("DUMB_INIT_{name}"), value));
         }

@@ -59,7 +59,7 @@ fn every_end_has_tinis_exit_code_and_lines() {
                 cases.push(Case::probe(mode, flags, end));
             }
         }
-        for flags in ["-svv", "-gsvvv"] {
+        for flags in ["-svv", "-gsvvv", "-sv"] {
             cases.push(Case::probe(mode, flags, "signals=1,2,10,17,20,40 exit=1"));
         }
         for level in ["", "0", "1", "2junk", "+3", "-1", "0x4"] {
