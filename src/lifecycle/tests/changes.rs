@@ -72,7 +72,7 @@ fn nothing_is_done_before_start_up_is_over_and_once_then() {
     for _ in 0..3 {
         assert!(runs(&bench.feed(changed())).is_empty(), "an init task is under way");
     }
-    assert_eq!(runs(&bench.wait().1).len(), 1);
+    assert_eq!(runs(&bench.wait()).len(), 1);
     // A process that is about to start may not know the signal yet: it would be its end.
     let mut bench = Bench::new(config(|c| {
         c.processes[0].startup = Some(Box::new(Probe::new(Handler::Exec(vec!["up".into()]))));
@@ -87,7 +87,7 @@ fn nothing_is_done_before_start_up_is_over_and_once_then() {
         actions.iter().find_map(run)
     };
     assert!(sent(&bench.feed(changed())).is_empty());
-    let probe = probe(&started).unwrap_or_else(|| probe(&bench.wait().1).expect("it is probed"));
+    let probe = probe(&started).unwrap_or_else(|| probe(&bench.wait()).expect("it is probed"));
     assert_eq!(sent(&bench.feed(done(probe))), [Signal::HUP]);
 }
 

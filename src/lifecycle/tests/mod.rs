@@ -1,10 +1,9 @@
-//! What the random worlds of tests/simulation.rs do not count: how often, after how long, in which order.
+//! What neither the random worlds of tests/simulation.rs count nor a scenario of tests/scenarios can tell: sends that reach nobody, a crowd, an
+//! order before the beginning, another configuration, files that change.
 
 mod changes;
 mod orders;
-mod random_orders;
 mod reload;
-mod rewrite;
 mod stopping;
 mod stragglers;
 mod world;
@@ -12,10 +11,10 @@ mod world;
 use std::time::Duration;
 
 use super::Machine;
-use super::action::{Action, ProbeKind, What};
+use super::action::{Action, What};
 use super::event::{Event, Exit, Outcome, ProcId, RunId, Sender};
 use crate::config::{Config, Handler, Probe, Process, Rung, Step, StopOn, Task, When};
-use crate::facts::{Failure, Place, Reason, Who};
+use crate::facts::{Failure, Place, Who};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -44,11 +43,10 @@ impl Bench {
         actions
     }
 
-    /// To the next deadline; how long that was.
-    fn wait(&mut self) -> (Duration, Vec<Action>) {
-        let before = self.now;
+    /// To the next deadline.
+    fn wait(&mut self) -> Vec<Action> {
         self.now = self.machine.next_deadline().expect("something is timed");
-        (self.now.since(before), self.feed(Event::Tick))
+        self.feed(Event::Tick)
     }
 
     fn ends(&mut self, code: u8) -> Vec<Action> {
@@ -104,91 +102,6 @@ fn finished(actions: &[Action]) -> Option<u8> {
     })
 }
 
-#[test]
-fn a_ladder_is_climbed_rung_by_rung_and_squeezed_together_when_it_does_not_fit() {
-    let rung = |signal, wait| Rung { signal, wait: Some(Duration::from_secs(wait)) };
-    let ladder = vec![rung(Signal::QUIT, 20), rung(Signal::INT, 10), rung(Signal::TERM, 10)];
-    for (grace, waits) in [(60, [20_000, 10_000, 10_000]), (22, [10_375, 5_188, 5_187])] {
-        let ladder = ladder.clone();
-        let mut bench = Bench::new(config(|c| {
-            c.grace = Duration::from_secs(grace);
-            c.processes[0].stop = ladder;
-        }));
-        bench.feed(Event::Begin);
-        let mut climbed = sent(&bench.signal(Signal::TERM, Sender::Outside));
-        for expected in waits {
-            let (waited, actions) = bench.wait();
-            let (waited, expected) = (waited.as_millis(), u128::from(expected as u32));
-            assert!(waited.abs_diff(expected) <= 2, "{waited} ms, not {expected}, with {grace} s");
-            climbed.extend(sent(&actions));
-        }
-        assert_eq!(climbed, [Signal::QUIT, Signal::INT, Signal::TERM, Signal::KILL]);
-    }
-}
-
-/// As foreman's, overmind's and Compose's users expect; who has pressed nothing yet is not taken at his first.
-#[test]
-fn without_a_drain_the_second_ctrl_c_kills_and_the_first_never_does() {
-    let stops = |bench: &mut Bench, sender| {
-        bench.feed(Event::Begin);
-        assert_eq!(sent(&bench.signal(Signal::INT, sender)), [Signal::TERM]);
-    };
-    let mut bench = Bench::new(config(|_| {}));
-    stops(&mut bench, Sender::Terminal);
-    assert_eq!(sent(&bench.signal(Signal::INT, Sender::Terminal)), [Signal::KILL]);
-    let mut bench = Bench::new(config(|_| {}));
-    stops(&mut bench, Sender::Outside);
-    assert!(sent(&bench.signal(Signal::INT, Sender::Terminal)).is_empty());
-    assert_eq!(sent(&bench.signal(Signal::INT, Sender::Terminal)), [Signal::KILL]);
-}
-
-#[test]
-fn a_probe_turns_at_its_threshold_and_not_before() {
-    let probe = Probe { failure_threshold: 3, ..Probe::new(Handler::Tcp { host: "localhost".into(), port: 1 }) };
-    let mut bench = Bench::new(config(|c| c.processes[0].liveness = Some(Box::new(probe))));
-    let mut actions = bench.feed(Event::Begin);
-    for attempt in 1..=3 {
-        let run = actions.iter().find_map(|a| match a {
-            Action::Run { run, what: What { place: Place::Probe(WEB, ProbeKind::Liveness), .. }, .. } => Some(*run),
-            _ => None,
-        });
-        let run = run.unwrap_or(RunId(u64::MAX));
-        let answer = bench.feed(Event::RunDone { run, outcome: Outcome::failed("refused") });
-        assert_eq!(sent(&answer).is_empty(), attempt < 3, "attempt {attempt}: {answer:?}");
-        if attempt < 3 {
-            let (waited, next) = bench.wait();
-            assert_eq!(waited, Duration::from_secs(10), "a period from attempt to attempt");
-            actions = next;
-        }
-    }
-}
-
-/// What softstop could not even try says nothing of who is probed, and is said once in a row.
-#[test]
-fn a_probe_that_could_not_be_made_counts_for_nothing() {
-    let mut bench = Bench::new(config(|c| {
-        let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
-        c.processes[0].readiness = Some(Box::new(Probe { failure_threshold: 2, ..probe }));
-    }));
-    let not_made = || Outcome::Unknown { reason: Failure::Said("no new process".into()) };
-    let said = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::ProbeUnknown { .. })));
-    let mut actions = bench.feed(Event::Begin);
-    for (outcome, ready, answer) in [
-        (Outcome::Ok, true, false),
-        (Outcome::failed("no"), true, false),
-        (not_made(), true, true),
-        (not_made(), true, false),
-        // The second failure: what lies between counts for nothing, and does not make it the first again.
-        (Outcome::failed("no"), false, false),
-        (not_made(), false, true),
-    ] {
-        let (run, _) = run_of(&actions);
-        let answered = bench.feed(Event::RunDone { run, outcome });
-        assert_eq!((bench.machine.ready(), said(&answered)), (ready, answer));
-        actions = bench.wait().1;
-    }
-}
-
 /// Told of late, when its time is over by the clock: it ended in time all the same, and so did the hook before it.
 #[test]
 fn what_is_told_before_the_clock_was_in_time() {
@@ -200,8 +113,7 @@ fn what_is_told_before_the_clock_was_in_time() {
     }));
     bench.feed(Event::Begin);
     let actions = bench.signal(Signal::TERM, Sender::Outside);
-    let run = actions.iter().find_map(|a| if let Action::Run { run, .. } = a { Some(*run) } else { None });
-    let run = run.expect("the hook is run");
+    let run = run_of(&actions);
     bench.now = At::from_millis(500);
     let actions = bench.machine.record_late(bench.now, Event::RunDone { run, outcome: Outcome::Ok });
     assert!(actions.is_empty(), "nothing follows before the clock is asked: {actions:?}");
@@ -301,52 +213,9 @@ fn hook(name: &str, timeout: u64) -> Task {
     Task { timeout: Some(Duration::from_secs(timeout)), ..Task::new(name, Handler::Exec(vec!["hook".into()])) }
 }
 
-fn run_of(actions: &[Action]) -> (RunId, Reason) {
-    let run = |a: &Action| if let Action::Run { run, context, .. } = a { Some((*run, context.reason)) } else { None };
+fn run_of(actions: &[Action]) -> RunId {
+    let run = |a: &Action| if let Action::Run { run, .. } = a { Some(*run) } else { None };
     actions.iter().find_map(run).expect("a hook is run")
-}
-
-/// Side by side, each task has its own end in the account, not its step's.
-#[test]
-fn of_two_tasks_side_by_side_each_takes_its_own_time() {
-    let mut bench = Bench::new(config(|c| {
-        c.drain.push(Step {
-            tasks: vec![hook("short", 1), hook("long", 5)],
-            reserve: None,
-            essential: false,
-            when: When::Requested,
-        });
-    }));
-    bench.feed(Event::Begin);
-    bench.signal(Signal::TERM, Sender::Outside);
-    bench.wait();
-    let (_, actions) = bench.wait();
-    let took: Vec<(String, u64)> = actions
-        .iter()
-        .filter_map(|a| match a {
-            Action::Note(Note::StepEnded { name, took, .. }) => Some((name.clone(), took.0.as_secs())),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(took, [("short".to_string(), 1), ("long".to_string(), 5)]);
-}
-
-/// Every attempt of a restart's pre_stop is told the same.
-#[test]
-fn a_second_attempt_is_told_the_reason_of_the_first() {
-    let mut bench = Bench::new(config(|c| {
-        let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
-        let retries = crate::config::Retries::Count(1);
-        c.processes[0].liveness = Some(Box::new(Probe { failure_threshold: 1, ..probe }));
-        c.processes[0].pre_stop = Some(Box::new(Task { retries, ..hook("leave", 10) }));
-    }));
-    let failed = || Outcome::failed("exit code 1");
-    let (probe, _) = run_of(&bench.feed(Event::Begin));
-    let (first, reason) = run_of(&bench.feed(Event::RunDone { run: probe, outcome: failed() }));
-    assert_eq!(reason, Reason::Restart);
-    bench.feed(Event::RunDone { run: first, outcome: failed() });
-    let (_, actions) = bench.wait();
-    assert_eq!(run_of(&actions).1, Reason::Restart);
 }
 
 /// What an earlier run was sent is no excuse for how a later one ends.
@@ -361,10 +230,10 @@ fn a_signal_sent_to_an_earlier_run_excuses_nothing() {
         let never = crate::config::Condition::Completed;
         c.processes.push(Process { after: vec![(0, never)], ..Process::new("job", vec!["job".into()]) });
     }));
-    let (probe, _) = run_of(&bench.feed(Event::Begin));
+    let probe = run_of(&bench.feed(Event::Begin));
     bench.feed(Event::RunDone { run: probe, outcome: Outcome::failed("no") });
     // Its restart takes SIGINT and SIGTERM.
-    assert_eq!(sent(&bench.wait().1), [Signal::TERM]);
+    assert_eq!(sent(&bench.wait()), [Signal::TERM]);
     bench.ends(0);
     bench.wait();
     bench.signal(Signal::TERM, Sender::Outside);

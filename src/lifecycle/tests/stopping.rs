@@ -39,7 +39,7 @@ fn a_diagnosis_gets_back_what_softstop_has_lost() {
     }));
     bench.feed(Event::Begin);
     bench.stop();
-    let diagnosed = bench.wait().1;
+    let diagnosed = bench.wait();
     assert!(diagnosed.iter().any(|a| matches!(a, Action::Diagnose { .. })), "{diagnosed:?}");
     let due = bench.machine.next_deadline();
     assert_eq!(due, Some(bench.now + second));

@@ -40,11 +40,11 @@ fn whoever_joins_a_group_that_has_been_signalled_is_signalled_as_the_others_were
     bench.feed(Event::Begin);
     assert_eq!(signals(&bench.leader_ends(1)), []);
     assert_eq!(signals(&bench.feed(grew())), [], "nobody has been");
-    assert_eq!(signals(&bench.wait().1), [(Signal::TERM, Whom::Outermost)]);
+    assert_eq!(signals(&bench.wait()), [(Signal::TERM, Whom::Outermost)]);
     assert_eq!(signals(&bench.feed(grew())), [(Signal::TERM, Whom::Outermost)]);
-    assert_eq!(signals(&bench.wait().1), [(Signal::TERM, Whom::Everybody)], "time gets short");
+    assert_eq!(signals(&bench.wait()), [(Signal::TERM, Whom::Everybody)], "time gets short");
     assert_eq!(signals(&bench.feed(grew())), [(Signal::TERM, Whom::Everybody)]);
-    let killed = bench.wait().1;
+    let killed = bench.wait();
     assert!(killed.iter().any(|a| matches!(a, Action::Kill { because, .. } if because.stragglers)), "{killed:?}");
     assert_eq!(signals(&bench.feed(grew())), [], "SIGKILL has gone to all of them");
 }
@@ -62,7 +62,7 @@ fn a_group_with_more_time_than_the_stragglers_of_the_container_has_it() {
     let mut seen = signals(&bench.feed(Event::NotAlone));
     let mut killed = None;
     while killed.is_none() {
-        let actions = bench.wait().1;
+        let actions = bench.wait();
         assert!(!actions.contains(&Action::KillEverything), "at {:?}: {actions:?}", bench.now);
         seen.extend(signals(&actions));
         killed = actions.iter().any(|a| matches!(a, Action::Kill { .. })).then_some(bench.now);
@@ -88,7 +88,7 @@ fn whoever_comes_too_late_to_the_stragglers_gives_them_a_moment() {
         assert_eq!(signals(&bench.feed(Event::NotAlone)), [(Signal::TERM, Whom::Outermost)], "{reserve}");
         let mut killed = Vec::new();
         while !killed.contains(&(Signal::KILL, Whom::Everybody)) {
-            killed = signals(&bench.wait().1);
+            killed = signals(&bench.wait());
         }
         // An eighth of it before its end, so that who is killed is reaped within it.
         let waited = bench.now.since(At::from_millis(ends_at)).as_micros();

@@ -21,8 +21,6 @@ pub struct World {
     pub now: At,
     /// With the command that each was started by; one whose second word is `missing` cannot be.
     pub alive: BTreeMap<usize, Vec<OsString>>,
-    /// They end by SIGKILL alone.
-    pub deaf: BTreeSet<usize>,
     pub dying: BTreeSet<usize>,
     /// Who waits for an answer.
     pub waiting: BTreeSet<u64>,
@@ -41,15 +39,10 @@ pub struct World {
 
 impl World {
     pub fn new(config: Config) -> World {
-        World::with(config, BTreeSet::new())
-    }
-
-    pub fn with(config: Config, deaf: BTreeSet<usize>) -> World {
         let mut world = World {
             machine: Machine::new(Plan::new(config)),
             now: At::ZERO,
             alive: BTreeMap::new(),
-            deaf,
             dying: BTreeSet::new(),
             waiting: BTreeSet::new(),
             asked: 0,
@@ -97,13 +90,8 @@ impl World {
                         self.done.push(format!("{signal}>{}", self.name(process)));
                         let dependents = &self.machine.plan().order.dependents[process.0];
                         let up = dependents.iter().find(|(by, _)| self.alive.contains_key(by));
-                        let late = !self.deaf.is_empty();
-                        assert!(!self.machine.stopping() || up.is_none() || late, "I4: {up:?} depends on {process:?}");
-                        self.dying.extend(Some(process.0).filter(|id| !self.deaf.contains(id)));
-                    }
-                    Action::SignalByCommand { ask, process, signal, .. } => {
-                        assert!(self.alive.contains_key(&process.0), "I9: an ordered signal to what has ended");
-                        later.push(Event::SignalAnswered { ask, process, signal, error: None });
+                        assert!(!self.machine.stopping() || up.is_none(), "I4: {up:?} depends on {process:?}");
+                        self.dying.insert(process.0);
                     }
                     Action::Kill { process, .. } => drop(self.dying.insert(process.0)),
                     Action::KillEverything => self.dying.extend(self.alive.keys()),
@@ -163,14 +151,6 @@ impl World {
     pub fn is_read(&mut self) {
         for (ask, dry_run) in std::mem::take(&mut self.reading) {
             self.feed(Event::Reread { ask, dry_run, read: self.file.clone() });
-        }
-    }
-
-    /// One of those who wait goes away.
-    pub fn client_leaves(&mut self, nth: usize) {
-        if let Some(ask) = self.waiting.iter().nth(nth).copied() {
-            self.waiting.remove(&ask);
-            self.feed(Event::ClientGone { ask: RequestId(ask) });
         }
     }
 
