@@ -82,7 +82,7 @@ impl Scenario {
 
     pub fn draw(d: &mut Draw) -> Scenario {
         let big = d.chance(4);
-        let names = ["web", "w", "worker-2", "é日"];
+        let names = ["web", "w\"", "worker-2", "é日"];
         let mut children = d.many(1, 3, |d, i| Child {
             name: names[(i + d.below(2) as usize) % names.len()].to_owned(),
             stream: if d.chance(35) { Stream::Stderr } else { Stream::Stdout },

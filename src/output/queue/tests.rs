@@ -9,7 +9,6 @@ enum Does {
 
 /// Does what the script says, and then takes all or, with `full`, nothing.
 struct Fake {
-    chunk: usize,
     script: VecDeque<Does>,
     full: bool,
     written: Vec<u8>,
@@ -28,13 +27,13 @@ impl TryWrite for Fake {
     }
 
     fn chunk(&self) -> usize {
-        self.chunk
+        4096
     }
 }
 
 fn queue(stream: Stream, script: &[Does]) -> Queue<Fake> {
     let script = script.iter().copied().collect();
-    Queue::new(stream, Some(Fake { chunk: 4096, script, full: false, written: Vec::new() }))
+    Queue::new(stream, Some(Fake { script, full: false, written: Vec::new() }))
 }
 
 fn both(stdout: &[Does], stderr: &[Does]) -> [Queue<Fake>; 2] {
@@ -109,61 +108,9 @@ fn a_turn_writes_so_much_and_loses_no_more_than_that() {
 }
 
 #[test]
-fn of_a_line_that_did_not_fit_the_rest_is_lost_and_no_other() {
-    let mut queue = queue(Stream::Stdout, &[NO_ROOM]);
-    queue.writer.as_mut().unwrap().chunk = 4;
-    put(&mut queue, b"a long line\nnext\n");
-    assert_eq!((written(&queue), queue.losses().0), (&b"next\n"[..], 1));
-}
-
-/// However the ring lies in memory.
-#[test]
-fn a_write_is_what_comes_next_up_to_its_bound_or_whole_lines() {
-    for lines in [&b"no line"[..], b"a\nb\n", b"one\ntwo"] {
-        for turned in 0..64 {
-            let mut bytes = VecDeque::from(vec![b'x'; 64]);
-            bytes.drain(..turned);
-            bytes.extend(&vec![b'x'; turned]);
-            bytes.drain(..64 - lines.len());
-            bytes.extend(lines);
-            bytes.drain(..lines.len());
-            for chunk in 1..=lines.len() + 1 {
-                let most = &lines[..chunk.min(lines.len())];
-                let whole = most.iter().rposition(|b| *b == b'\n').map_or(most.len(), |newline| newline + 1);
-                assert_eq!(next_write(&bytes, chunk, &mut Vec::new()), &most[..whole], "{turned} {chunk}");
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_lost_behind_a_whole_line_leaves_no_empty_one() {
-    let mut queue = queue(Stream::Stdout, &[OK, NO_ROOM]);
-    for line in [b"a\n", b"b\n", b"c\n"] {
-        put(&mut queue, line);
-    }
-    assert_eq!(written(&queue), b"a\nc\n");
-}
-
-#[test]
 fn a_write_that_takes_nothing_is_tried_again() {
     let mut queue = queue(Stream::Stdout, &[Does::Take(0), Does::Take(0)]);
     put(&mut queue, b"a\n");
-    assert_eq!(written(&queue), b"a\n");
-}
-
-#[test]
-fn wake_ups_that_were_none_are_counted_until_a_write_succeeds() {
-    let mut queue = queue(Stream::Stdout, &[Does::Fail(libc::EAGAIN); 4]);
-    put(&mut queue, b"a\n");
-    assert!(queue.blocked);
-    let mut counted = Vec::new();
-    for woken in [true, true, false, true] {
-        (queue.blocked, queue.woken) = (false, woken);
-        queue.flush();
-        counted.push(queue.false_wakes);
-    }
-    assert_eq!(counted, [1, 2, 2, 0]);
     assert_eq!(written(&queue), b"a\n");
 }
 
@@ -193,30 +140,6 @@ fn a_loss_is_told_when_it_begins_and_when_it_is_over() {
     put(&mut queues[0], b"7\n");
     assert_eq!(notices(&mut queues), lost(Stream::Stdout, 1, true), "and another");
     assert_eq!(written(&queues[0]), b"4\n6\n");
-}
-
-#[test]
-fn of_a_loss_that_begins_again_before_its_end_was_told_one_sum_is_told() {
-    let mut queues = both(&[NO_ROOM, NO_ROOM, OK, NO_ROOM], &[]);
-    put(&mut queues[0], b"1\n");
-    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 1, false));
-    for line in [b"2\n", b"3\n", b"4\n"] {
-        put(&mut queues[0], line);
-    }
-    assert_eq!(notices(&mut queues), []);
-    put(&mut queues[0], b"5\n");
-    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 2, true));
-}
-
-#[test]
-fn at_the_end_a_loss_that_goes_on_is_told_too() {
-    let mut queues = both(&[NO_ROOM, NO_ROOM], &[]);
-    for line in [b"1\n", b"2\n"] {
-        put(&mut queues[0], line);
-        queues[0].tell_loss();
-        assert_eq!(notices(&mut queues).len(), 1);
-    }
-    assert_eq!(queues[0].losses().0, 2);
 }
 
 #[test]
