@@ -457,18 +457,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn whatever_stands_in_it_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "([A-C=\"'\\\\$\\{\\} #\n\r\t:-]|export|HOST|\u{e9}){0,40}") {
-            for format in [EnvFormat::Docker, EnvFormat::Dotenv] {
-                let _ = parse(&bytes, format, &outside);
-                if let Ok(parsed) = parse(text.as_bytes(), format, &outside) {
-                    for (name, value) in parsed.variables {
-                        prop_assert!(!name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0'));
-                    }
-                }
-            }
-        }
-
         /// What dotenv's quotes can say comes back.
         #[test]
         fn a_quoted_value_comes_back(value in "[a-z \"'\\\\$#\n=\u{e9}]{0,30}") {
