@@ -60,11 +60,11 @@ fn a_configuration_is_refused_where_it_is_wrong_or_can_be_lived() {
 
 /// The table at its site with these keys: the lines that they stand in.
 fn at_site(site: usize, given: &[(&str, &str)]) -> (String, Vec<std::ops::Range<usize>>) {
-    let (title, above, needed, below) = SITES[site];
+    let (title, above, needed, below) = &SITES[site];
     let handlers = handlers(title);
-    let mut text = above.to_owned();
+    let mut text = above.clone();
     let is_handler = |key: &str| handlers.contains(&key) || key == "parallel";
-    for (key, value) in needed {
+    for (key, value) in *needed {
         if !given.iter().any(|(k, _)| k == key || is_handler(k) && is_handler(key)) {
             text += &format!("{key} = {value}\n");
         }

@@ -2,10 +2,14 @@
 
 use std::ops::Range;
 
+use softstop::config::check::declare::{Described, Shape};
 use softstop::config::check::keys::Section;
 
 use super::super::declared::{is_table, row, section_of, table, values};
 use super::draw::Draw;
+
+/// Beside the keys that are always there.
+const NO_OTHER: Option<&[&str]> = Some(&[]);
 
 pub struct Valid {
     pub text: String,
@@ -51,7 +55,7 @@ pub fn valid(d: &mut Draw) -> Valid {
         if b.d.chance(50) {
             // One token at the most, and a guard in any case.
             let token = b.d.pick(&["token", "token_file", "from"]);
-            b.inline_of(section_of("[http]"), "prestop", section_of("[http.prestop]"), &["from", token]);
+            b.inline(section_of("[http]"), "prestop", &["from", token], NO_OTHER, false);
         }
     }
     if b.d.chance(30) {
@@ -92,6 +96,15 @@ pub fn valid(d: &mut Draw) -> Valid {
         b.on_change();
     }
     b.out
+}
+
+/// The table that a value of this shape may be.
+fn inner(shape: &'static Shape) -> Option<&'static Described> {
+    match shape {
+        Shape::Table(table) | Shape::Tables(table) => Some(table),
+        Shape::Any(shapes) => shapes.iter().find_map(|shape| inner(shape)),
+        _ => None,
+    }
 }
 
 /// Those of its keys that say what to do.
@@ -143,38 +156,32 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn inline(&mut self, outer: &'static Section, key: &'static str, section: &'static Section, always: &[&str]) {
-        self.inline_in(outer, key, section, always, false);
-    }
-
-    fn inline_in(
+    /// The table of a key, with all of `always` and some of `sometimes` (`None`: of all others).
+    fn inline(
         &mut self,
         outer: &'static Section,
         key: &'static str,
-        section: &'static Section,
         always: &[&str],
+        sometimes: Option<&[&str]>,
         inside: bool,
     ) {
+        let section = inner(row(outer, key).shape).expect("its value may be a table").section;
         self.put(outer, key, inside, |b| {
             let header = std::mem::replace(&mut b.header, b.out.text.len());
             b.out.text += "{ ";
             for key in section.keys {
-                if always.contains(key) || b.d.chance(50) {
-                    b.plain(section, key, true);
+                let may = sometimes.is_none_or(|some| some.contains(key));
+                if !always.contains(key) && !(may && b.d.chance(50)) {
+                    continue;
                 }
-            }
-            b.close();
-            b.header = header;
-        });
-    }
-
-    /// With these keys alone, each once.
-    fn inline_of(&mut self, outer: &'static Section, key: &'static str, section: &'static Section, these: &[&str]) {
-        self.put(outer, key, false, |b| {
-            let header = std::mem::replace(&mut b.header, b.out.text.len());
-            b.out.text += "{ ";
-            for key in section.keys.iter().filter(|k| these.contains(k)) {
-                b.plain(section, key, true);
+                match *key {
+                    "json" => {
+                        let is = if b.d.chance(50) { "equals" } else { "at_most" };
+                        b.inline(section, "json", &["pointer", is], NO_OTHER, true);
+                    }
+                    "metric" => b.inline(section, "metric", &["name", "at_most"], Some(&["labels"]), true),
+                    _ => b.plain(section, key, true),
+                }
             }
             b.close();
             b.header = header;
@@ -209,7 +216,7 @@ impl Builder<'_, '_> {
                 "schedule" if scheduled && self.d.chance(50) => self.plain(section, "schedule", false),
                 "schedule" if scheduled => {
                     let keys = &["cron", "time_zone", "concurrency", "jitter"];
-                    self.inline_of(section, "schedule", section_of("schedule"), keys);
+                    self.inline(section, "schedule", keys, NO_OTHER, false);
                 }
                 "schedule" => {}
                 "main" | "stdin" if i > 0 => {}
@@ -217,15 +224,10 @@ impl Builder<'_, '_> {
                     notified = true;
                     if self.d.chance(50) {
                         self.plain(section, "notify", false);
-                    } else if self.d.chance(30) {
-                        self.inline_of(section, "notify", section_of("notify of a process"), &["fd", "timeout"]);
                     } else {
-                        self.inline_of(
-                            section,
-                            "notify",
-                            section_of("notify of a process"),
-                            &["access", "watchdog", "timeout"],
-                        );
+                        let by_descriptor = self.d.chance(30);
+                        let keys: &[&str] = if by_descriptor { &["fd"] } else { &["access", "watchdog"] };
+                        self.inline(section, "notify", &[keys, &["timeout"]].concat(), NO_OTHER, false);
                     }
                 }
                 "notify" => {}
@@ -235,7 +237,7 @@ impl Builder<'_, '_> {
                 | "post_exit" => {}
                 "after" if i == 0 || !self.d.chance(60) => {}
                 "after" => self.put(section, "after", false, |b| b.out.text += "{ web = \"ready\" }"),
-                "backoff" if self.d.chance(30) => self.inline(section, "backoff", section_of("backoff"), &[]),
+                "backoff" if self.d.chance(30) => self.inline(section, "backoff", &[], None, false),
                 "stop" if self.d.chance(30) => self.put(section, "stop", false, |b| {
                     b.out.text += "[ ";
                     for signal in ["\"SIGQUIT\"", "\"INT\""] {
@@ -248,23 +250,12 @@ impl Builder<'_, '_> {
                     b.out.text += "\"SIGTERM\" ]";
                 }),
                 "backoff" => {}
-                "diagnose" if self.d.chance(30) => {
-                    self.inline(section, "diagnose", section_of("diagnose"), &["signal"])
-                }
-                "stragglers" if self.d.chance(30) => {
-                    self.inline(section, "stragglers", section_of("stragglers"), &["wait"])
-                }
+                "diagnose" if self.d.chance(30) => self.inline(section, "diagnose", &["signal"], None, false),
+                "stragglers" if self.d.chance(30) => self.inline(section, "stragglers", &["wait"], None, false),
                 "stragglers" => {}
                 "restart_on" if self.d.chance(30) => self.put(section, "restart_on", false, |b| {
                     b.out.text += "[ { ";
-                    let codes = &["operator", "values"];
-                    b.inline_in(
-                        section_of("restart_on"),
-                        "exit_codes",
-                        section_of("restart_on.exit_codes"),
-                        codes,
-                        true,
-                    );
+                    b.inline(section_of("restart_on"), "exit_codes", &["operator", "values"], None, true);
                     b.close();
                     b.out.text += " ]";
                 }),
@@ -378,19 +369,16 @@ impl Builder<'_, '_> {
         let handler = self.d.pick(handlers(section.title));
         match handler {
             "exec" => self.plain(section, "exec", inside),
-            "http_get" => self.inline_in(section, "http_get", section_of("http_get"), &["port"], inside),
-            "http_post" => self.inline_in(section, "http_post", section_of("http_post"), &["port"], inside),
-            "grpc" => self.inline_in(section, "grpc", section_of("grpc"), &["port"], inside),
-            "tcp_socket" => self.inline_in(section, "tcp_socket", section_of("tcp_socket"), &["port"], inside),
+            "http_get" | "http_post" | "grpc" | "tcp_socket" => self.inline(section, handler, &["port"], None, inside),
             "signal" if !matches!(place, Place::Init | Place::PostStop) => {
                 // By its command a process of somebody else is meant.
                 let who = if self.d.chance(70) { "process" } else { "command" };
-                self.some_of(section, "signal", section_of("signal"), &[who, "signal"], &[], inside);
+                self.inline(section, "signal", &[who, "signal"], NO_OTHER, inside);
             }
             "wait_idle" if matches!(place, Place::Drain | Place::PostStop | Place::PreStop) => {
                 let port = if self.d.chance(50) { "port" } else { "ports" };
                 let more = &["connections", "silent", "quiet", "minimum", "ignore"];
-                self.some_of(section, "wait_idle", section_of("wait_idle"), &[port], more, inside);
+                self.inline(section, "wait_idle", &[port], Some(more), inside);
                 return true;
             }
             "wait_http" => {
@@ -399,55 +387,23 @@ impl Builder<'_, '_> {
                     1 => &["host", "json"],
                     _ => &["path", "metric"],
                 };
-                self.some_of(section, "wait_http", section_of("wait_http"), &["port"], more, inside);
+                self.inline(section, "wait_http", &["port"], Some(more), inside);
                 return true;
             }
             "wait_file" => {
                 let more = if self.d.chance(50) { "exists" } else { "contains" };
-                self.some_of(section, "wait_file", section_of("wait_file"), &["path"], &[more], inside);
+                self.inline(section, "wait_file", &["path"], Some(&[more]), inside);
                 return true;
             }
             "wait_process" => {
                 // The only process that is there for certain is the one whose hooks these may be.
                 let of_a_process = matches!(place, Place::Drain) && self.d.chance(60);
                 let (who, more): (&str, &[&str]) = if of_a_process { ("name", &["until"]) } else { ("command", &[]) };
-                self.some_of(section, "wait_process", section_of("wait_process"), &[who], more, inside);
+                self.inline(section, "wait_process", &[who], Some(more), inside);
                 return true;
             }
             _ => self.plain(section, "sleep", inside),
         }
         false
-    }
-
-    /// A table with all of `always` and some of `sometimes`.
-    fn some_of(
-        &mut self,
-        outer: &'static Section,
-        key: &'static str,
-        section: &'static Section,
-        always: &[&str],
-        sometimes: &[&str],
-        inside: bool,
-    ) {
-        self.put(outer, key, inside, |b| {
-            let header = std::mem::replace(&mut b.header, b.out.text.len());
-            b.out.text += "{ ";
-            for key in section.keys {
-                if always.contains(key) || sometimes.contains(key) && b.d.chance(50) {
-                    match *key {
-                        "json" => {
-                            let is = if b.d.chance(50) { "equals" } else { "at_most" };
-                            b.some_of(section, "json", section_of("json"), &["pointer", is], &[], true);
-                        }
-                        "metric" => {
-                            b.some_of(section, "metric", section_of("metric"), &["name", "at_most"], &["labels"], true);
-                        }
-                        _ => b.plain(section, key, true),
-                    }
-                }
-            }
-            b.close();
-            b.header = header;
-        });
     }
 }

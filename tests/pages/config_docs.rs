@@ -25,7 +25,7 @@ fn the_tables_of_the_pages_are_made_of_the_declared_keys() {
 #[test]
 fn a_default_on_the_page_is_what_holds_without_the_key() {
     let mut seen = BTreeSet::new();
-    for (title, above, needed, below) in SITES {
+    for (title, above, needed, below) in &*SITES {
         for row in table(title).rows() {
             let Some(default) = row.default.first() else { continue };
             let needed = needed.iter().filter(|(key, _)| *key != row.name);
