@@ -76,21 +76,32 @@ pub fn is_table(row: &Row) -> bool {
     matches!(row.shape, Shape::Table(_) | Shape::Tables(_))
 }
 
-/// Every page of a folder and of those in it, by its path from the root, in their order.
-pub fn markdown(folder: &str) -> Vec<(String, String)> {
+/// A file of the repository.
+pub fn text(path: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Those of a folder and of the folders in it whose names end so, by their paths from the root, in their order.
+pub fn files(folder: &str, ending: &str) -> Vec<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut pages = Vec::new();
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(&here).unwrap_or_else(|e| panic!("{folder}: {e}")) {
         let name = entry.expect("it can be read").file_name().into_string().expect("it is UTF-8");
         let path = format!("{folder}/{name}");
         if here.join(&name).is_dir() {
-            pages.extend(markdown(&path));
-        } else if name.ends_with(".md") {
-            pages.push((path, std::fs::read_to_string(here.join(&name)).expect("it is a page")));
+            found.extend(files(&path, ending));
+        } else if path.ends_with(ending) {
+            found.push(path);
         }
     }
-    pages.sort();
-    pages
+    found.sort();
+    found
+}
+
+/// With their texts.
+pub fn markdown(folder: &str) -> Vec<(String, String)> {
+    files(folder, ".md").into_iter().map(|path| (path.clone(), text(&path))).collect()
 }
 
 /// docs/SUBJECT.md and the pages of the folder of that name behind it.
@@ -136,7 +147,7 @@ pub fn marked(page: &str, mark: &str, made: impl Fn(&str) -> String) -> String {
     new
 }
 
-/// Compares a file of the repository with what is made; with `BLESS=1` it is rewritten.
+/// Compares a file of the repository with what is made; with `BLESS=1` it is rewritten: read the difference before you commit it.
 pub fn is_as_made(path: &str, made: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let is = std::fs::read_to_string(&file).unwrap_or_default();
@@ -149,7 +160,7 @@ pub fn is_as_made(path: &str, made: &str) {
     }
     let line = is.lines().zip(made.lines()).position(|(is, made)| is != made).unwrap_or(is.lines().count());
     panic!(
-        "{path}:{}: it is made of declarations, and is not as they say; BLESS=1 cargo test --test pages rewrites it\n is: {}\nnot: {}",
+        "{path}:{}: it is not what is made now; BLESS=1 cargo test --test pages rewrites it\n is: {}\nnot: {}\nall of it:\n{made}",
         line + 1,
         is.lines().nth(line).unwrap_or_default(),
         made.lines().nth(line).unwrap_or_default(),

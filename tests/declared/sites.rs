@@ -62,8 +62,16 @@ const HEADERS: &[(&str, &str, Keys)] = &[
     ("signal", "[[init]]\n[init.signal]\n", &[("command", "'web'"), ("signal", "'HUP'")]),
     ("wait_idle", "[[drain]]\n[drain.wait_idle]\n", PORT),
     ("wait_http", "[[init]]\n[init.wait_http]\n", PORT),
-    ("json", "[[drain]]\n[drain.wait_http]\nport = 80\n[drain.wait_http.json]\n", &[("pointer", "'/x'"), ("equals", "0")]),
-    ("metric", "[[drain]]\n[drain.wait_http]\nport = 80\n[drain.wait_http.metric]\n", &[("name", "'x'"), ("at_most", "0")]),
+    (
+        "json",
+        "[[drain]]\n[drain.wait_http]\nport = 80\n[drain.wait_http.json]\n",
+        &[("pointer", "'/x'"), ("equals", "0")],
+    ),
+    (
+        "metric",
+        "[[drain]]\n[drain.wait_http]\nport = 80\n[drain.wait_http.metric]\n",
+        &[("name", "'x'"), ("at_most", "0")],
+    ),
     ("wait_file", "[[init]]\n[init.wait_file]\n", &[("path", "'/x'")]),
     ("wait_process", "[[drain]]\n[drain.wait_process]\n", &[("name", "'web'")]),
 ];

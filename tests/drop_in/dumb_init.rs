@@ -22,7 +22,8 @@ fn every_signal_comes_through_as_with_dumb_init_for_each_flag() {
     let Some(dumb_init) = installed("dumb-init") else { return };
     let mut cases = Vec::new();
     for mode in MODES {
-        for flags in ["", "-c", "-r 15:3 -r 1:0 -r 2:2 -r 9:1 -r 3:15 -r 28:12", "-c -r 15:0 -r 10:40x -r 12:1 -r 12:3"] {
+        for flags in ["", "-c", "-r 15:3 -r 1:0 -r 2:2 -r 9:1 -r 3:15 -r 28:12", "-c -r 15:0 -r 10:40x -r 12:1 -r 12:3"]
+        {
             cases.push(Case::probe(mode, flags, &format!("signals={PASSED} exit=3")));
         }
         cases.push(Case::probe(mode, "", &format!("signals={PASSED} exit=3")).env("DUMB_INIT_SETSID", "0"));

@@ -14,7 +14,7 @@ use softstop::endpoint;
 use softstop::http::metrics::declared as metrics;
 use softstop::order::Order;
 
-use crate::declared::{is_as_made, marked, pages_of, seen_from};
+use crate::declared::{is_as_made, marked, pages_of, seen_from, text};
 
 const HEAD: &str = "| flag | variable | default | |\n|---|---|---|---|\n";
 
@@ -103,7 +103,7 @@ fn the_tables_of_flags_and_commands_are_made_of_their_declarations() {
 
 #[test]
 fn the_table_of_orders_is_made_of_their_declarations() {
-    let page = std::fs::read_to_string("docs/control.md").expect("it is there");
+    let page = text("docs/control.md");
     assert!(page.contains("<!-- orders -->"));
     is_as_made("docs/control.md", &marked(&page, "<!-- orders", |_| orders()));
 }
@@ -117,14 +117,14 @@ fn endpoints() -> String {
 
 #[test]
 fn the_table_of_endpoints_is_made_of_their_declarations() {
-    let page = std::fs::read_to_string("docs/endpoints.md").expect("it is there");
+    let page = text("docs/endpoints.md");
     assert!(page.contains("<!-- endpoints -->"));
     is_as_made("docs/endpoints.md", &marked(&page, "<!-- endpoints", |_| endpoints()));
 }
 
 #[test]
 fn the_table_of_metrics_is_made_of_their_declarations() {
-    let page = std::fs::read_to_string("docs/monitoring.md").expect("it is there");
+    let page = text("docs/monitoring.md");
     assert!(page.contains("<!-- metrics -->"));
     let labels =
         |row: &metrics::Row| row.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");

@@ -1,8 +1,7 @@
 //! Broken configurations and what is said about them: `tests/config_errors/*.toml` beside its `.stderr`.
 //! `BLESS=1 cargo test --test pages config_errors::` rewrites what is expected; read the difference before you commit it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -19,7 +18,9 @@ use softstop::runtime::sources;
 use softstop::signal::Signal;
 use softstop::time::At;
 
-fn env(name: &str) -> Option<String> {
+use crate::declared::{files, is_as_made, text};
+
+pub fn env(name: &str) -> Option<String> {
     match name {
         "HOST" => Some("db".into()),
         "PORT" => Some("not a port".into()),
@@ -28,41 +29,21 @@ fn env(name: &str) -> Option<String> {
     }
 }
 
-fn files(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let Ok(entries) = fs::read_dir(&folder) else {
-        return Vec::new();
-    };
-    let mut list = Vec::new();
-    for path in entries.map(|e| e.expect("a readable folder").path()) {
-        if path.is_dir() {
-            list.extend(files(path.to_str().expect("a UTF-8 path")));
-        } else if path.extension().is_some_and(|e| e == "toml") {
-            list.push(path);
-        }
-    }
-    list.sort();
-    list
-}
-
 /// With what it includes, wherever this clone lies.
-fn read_file(path: &Path) -> Result<(Config, Vec<Problem>), Problems> {
-    let mut sources = sources::read(path, &env, &sources::cannot_be_read).expect("it can be read");
+fn read_file(path: &str) -> Result<(Config, Vec<Problem>), Problems> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let mut sources = sources::read(&path, &env, &sources::cannot_be_read).expect("it can be read");
     let folder = format!("{}/", path.parent().expect("a folder").display());
     sources.file = "softstop.toml".to_owned();
     sources.included.iter_mut().for_each(|included| included.file = included.file.replace(&folder, ""));
     read_sources(&sources, &env, None, None)
 }
 
-/// What `softstop check` would print.
-fn said_of(path: &Path) -> String {
-    shown(read_file(path))
-}
-
 fn said(text: &str) -> String {
     shown(read(text, "softstop.toml", &env))
 }
 
+/// What `softstop check` would print.
 fn shown(read: Result<(Config, Vec<Problem>), Problems>) -> String {
     match read {
         Err(problems) => format!("{problems}\n"),
@@ -72,26 +53,18 @@ fn shown(read: Result<(Config, Vec<Problem>), Problems>) -> String {
 
 #[test]
 fn each_broken_configuration_says_what_is_expected() {
-    let bless = std::env::var_os("BLESS").is_some();
-    let list = files("tests/config_errors");
+    let list = files("tests/config_errors", ".toml");
     assert!(list.len() >= 40, "{} broken configurations", list.len());
-    let mut different = Vec::new();
     for path in list {
-        let said = said_of(&path);
-        let expected = path.with_extension("stderr");
-        if bless {
-            fs::write(&expected, &said).unwrap();
-        } else if fs::read_to_string(&expected).unwrap_or_default() != said {
-            different.push(format!("=== {}\n{said}", path.display()));
-        }
-        assert!(!said.is_empty(), "{} has nothing wrong with it", path.display());
+        let said = shown(read_file(&path));
+        assert!(!said.is_empty(), "{path} has nothing wrong with it");
+        is_as_made(&path.replace(".toml", ".stderr"), &said);
     }
-    assert!(different.is_empty(), "not as expected (BLESS=1 rewrites):\n{}", different.join("\n"));
 }
 
 #[test]
 fn every_problem_has_a_place_a_sentence_and_a_help() {
-    for path in files("tests/config_errors") {
+    for path in files("tests/config_errors", ".toml") {
         let list = match read_file(&path) {
             Err(problems) => {
                 assert!(problems.errors() > 0);
@@ -100,7 +73,7 @@ fn every_problem_has_a_place_a_sentence_and_a_help() {
             Ok((_, warnings)) => warnings,
         };
         for p in list {
-            let at = format!("{}: {p}", path.display());
+            let at = format!("{path}: {p}");
             assert!(!p.places.is_empty() && !p.help.is_empty(), "{at}");
             assert!(!p.sentence.contains('\n') && !p.sentence.ends_with('.'), "{at}");
         }
@@ -116,11 +89,10 @@ fn valid(text: &str) -> Config {
 
 #[test]
 fn every_example_is_valid() {
-    let list = files("examples");
+    let list = files("examples", "softstop.toml");
     assert!(!list.is_empty());
-    for path in list.iter().filter(|p| p.file_name().is_none_or(|n| n != "Cargo.toml")) {
-        let text = fs::read_to_string(path).unwrap();
-        if let Err(problems) = read(&text, &path.display().to_string(), &env) {
+    for path in list {
+        if let Err(problems) = read(&text(&path), &path, &env) {
             panic!("{problems}");
         }
     }

@@ -1,10 +1,9 @@
 //! docs/softstop.schema.json: made of the declared keys, and right where editors go by it.
 
-use std::path::Path;
-
 use softstop::config::check::read;
 
-use crate::declared::{is_as_made, pages_of};
+use crate::config_errors::env;
+use crate::declared::{files, is_as_made, pages_of, text};
 use crate::schema::{Checker, schema};
 
 #[test]
@@ -13,33 +12,17 @@ fn the_schema_is_made_of_the_declared_keys() {
     is_as_made("docs/softstop.schema.json", &made);
 }
 
-fn texts(folder: &str, found: &mut Vec<(String, String)>) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
-        if path.is_dir() {
-            texts(path.to_str().expect("UTF-8"), found);
-        } else if path.extension().is_some_and(|e| e == "toml") && name != "Cargo.toml" {
-            found.push((name, std::fs::read_to_string(&path).expect("a text")));
-        }
-    }
-    found.sort();
-}
-
-fn env(name: &str) -> Option<String> {
-    match name {
-        "HOST" => Some("db".into()),
-        "GOOD_PORT" => Some("5432".into()),
-        _ => None,
-    }
+/// The configurations in a folder, each by its name.
+fn texts(folder: &str) -> Vec<(String, String)> {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    files(folder, ".toml").into_iter().map(|path| (name(&path), text(&path))).collect()
 }
 
 #[test]
 fn the_schema_takes_every_configuration_that_is_right() {
     let checker = Checker::new(schema());
-    let mut all = Vec::new();
-    ["examples", "tests/config_valid", "tests/config_errors"].iter().for_each(|folder| texts(folder, &mut all));
+    let folders = ["examples", "tests/config_valid", "tests/config_errors"];
+    let mut all: Vec<(String, String)> = folders.into_iter().flat_map(texts).collect();
     for (path, page) in pages_of("configuration") {
         let blocks = page.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
         all.extend(blocks.map(|block| (path.clone(), block.to_owned())));
@@ -87,8 +70,7 @@ const UNSEEN: &[&str] = &[
 #[test]
 fn the_schema_refuses_what_is_wrong_with_one_value_or_key() {
     let checker = Checker::new(schema());
-    let mut all = Vec::new();
-    texts("tests/config_errors", &mut all);
+    let all = texts("tests/config_errors");
     let wrong = all.iter().filter(|(_, text)| read(text, "softstop.toml", &env).is_err());
     let unseen: Vec<&str> =
         wrong.filter(|(_, text)| checker.accepts(text) == Some(true)).map(|(n, _)| n.as_str()).collect();

@@ -10,25 +10,17 @@ use softstop::cli::{flags, help};
 use softstop::config::check::read;
 use softstop::exit;
 
-use crate::declared::{is_as_made, markdown, marked, pages_of};
+use crate::declared::{is_as_made, markdown, marked, pages_of, text};
 
 /// Written by `cargo bench --bench compare`.
 const GENERATED: &str = "docs/performance.md";
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 /// README and its like, docs/ and examples/, by their paths from the root.
 pub fn pages() -> Vec<(String, String)> {
-    let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|path| (path.to_owned(), page(path)));
+    let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|path| (path.to_owned(), text(path)));
     let pages: Vec<_> = top.into_iter().chain(markdown("docs")).chain(markdown("examples")).collect();
     assert!(pages.len() >= 12, "{pages:?}");
     pages
-}
-
-fn page(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap()
 }
 
 /// docs/command-line.md and the pages behind it, one behind the other.
@@ -120,7 +112,7 @@ fn every_program_with_signals_of_its_own_is_documented() {
     };
     let own = softstop::programs::all().filter(|program| program.has_signals_of_its_own());
     let table: String = own.map(row).collect();
-    assert!(page("docs/signals.md").contains(&table), "docs/signals.md should have:\n{table}");
+    assert!(text("docs/signals.md").contains(&table), "docs/signals.md should have:\n{table}");
 }
 
 fn presets() -> String {
@@ -159,7 +151,7 @@ fn foreground() -> String {
 
 #[test]
 fn the_page_of_programs_is_made_of_their_table() {
-    let page = page("docs/programs.md");
+    let page = text("docs/programs.md");
     let made = marked(&page, "<!-- presets", |_| presets());
     is_as_made("docs/programs.md", &marked(&made, "<!-- foreground", |_| foreground()));
 }
@@ -201,7 +193,7 @@ fn softstops_own_exit_codes_are_in_the_table() {
 fn the_page_of_exit_codes_is_made_of_their_table() {
     let rows = || exit::TABLE.iter().map(|(code, when)| format!("| {code} | {when} |\n")).collect::<String>();
     let made =
-        marked(&page("docs/exit-codes.md"), "<!-- exit codes", |_| format!("| code | when |\n|---|---|\n{}", rows()));
+        marked(&text("docs/exit-codes.md"), "<!-- exit codes", |_| format!("| code | when |\n|---|---|\n{}", rows()));
     is_as_made("docs/exit-codes.md", &made);
 }
 
@@ -252,7 +244,7 @@ fn every_link_leads_somewhere() {
     for (path, text) in pages() {
         for (link, target, anchor) in links(&path, &text) {
             count += 1;
-            let there = root().join(&target);
+            let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(&target);
             if !there.exists() {
                 assert!(target.ends_with(GENERATED), "{path}: {link} is not there");
             } else if !anchor.is_empty() {
@@ -324,7 +316,7 @@ fn the_worked_example_is_worked_out_right() {
     use softstop::time::At;
     use std::time::Duration;
 
-    let text = page("docs/stop/budget.md");
+    let text = text("docs/stop/budget.md");
     let blocks = blocks(&text, "toml");
     let example = blocks.iter().find(|b| b.contains("leave the cluster")).unwrap();
     let (config, _) = read(example, "docs/stop/budget.md", &|_| None).unwrap_or_else(|p| panic!("{p}"));

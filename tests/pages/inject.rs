@@ -3,14 +3,13 @@
 //! `BLESS=1 cargo test --test pages inject::` rewrites what is expected; read the difference before you commit it.
 
 #![cfg(feature = "yaml")]
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use proptest::prelude::*;
 use softstop::cli::pod::{interpret, options};
 use softstop::config::problem::{Problem, Source};
 use softstop::pod::check;
 use softstop::pod::inject::{Carrier, Done, Wanted, inject, remove};
+
+use crate::declared::{is_as_made, text};
 
 /// File, container, what its image runs.
 const CASES: [(&str, Option<&str>, &[&str]); 4] = [
@@ -20,8 +19,8 @@ const CASES: [(&str, Option<&str>, &[&str]); 4] = [
     ("spec.yaml", None, &["/app"]),
 ];
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inject")
+fn kept(name: &str) -> String {
+    text(&format!("tests/inject/{name}"))
 }
 
 fn injected(text: &str, container: Option<&str>, carrier: Carrier, words: &[&str]) -> Result<Done, Problem> {
@@ -53,10 +52,8 @@ fn assert_added_only(before: &str, after: &str) {
 
 #[test]
 fn a_manifest_gets_what_softstop_needs_and_keeps_everything_else() {
-    let bless = std::env::var_os("BLESS").is_some();
-    let mut different = Vec::new();
     for (name, container, words) in CASES {
-        let text = fs::read_to_string(folder().join(name)).unwrap();
+        let text = kept(name);
         let done = injected(&text, container, Carrier::Init, words).unwrap_or_else(|p| panic!("{p}"));
         assert_eq!(done.notes, <[String; 0]>::default(), "{name}");
         assert_eq!(findings(&done.text, container), "", "{name}:\n{}", done.text);
@@ -69,20 +66,13 @@ fn a_manifest_gets_what_softstop_needs_and_keeps_everything_else() {
         } else {
             assert_eq!(back.text, text, "{name}: taken out again");
         }
-        let expected = folder().join(format!("{name}.injected"));
-        if bless {
-            fs::write(&expected, &done.text).unwrap();
-        } else if fs::read_to_string(&expected).unwrap_or_default() != done.text {
-            different.push(format!("=== {name}\n{}", done.text));
-        }
+        is_as_made(&format!("tests/inject/{name}.injected"), &done.text);
     }
-    assert!(different.is_empty(), "not as expected (BLESS=1 rewrites):\n{}", different.join("\n"));
 }
 
 #[test]
 fn a_service_of_a_compose_file_gets_it_too() {
-    let bless = std::env::var_os("BLESS").is_some();
-    let text = fs::read_to_string(folder().join("compose.yaml")).unwrap();
+    let text = kept("compose.yaml");
     let mut all = text.clone();
     for (service, words) in [("web", &[][..]), ("api", &["/api", "$HOME"]), ("db", &["docker-entrypoint.sh"])] {
         let done = injected(&text, Some(service), Carrier::Init, words).unwrap_or_else(|p| panic!("{p}"));
@@ -95,11 +85,7 @@ fn a_service_of_a_compose_file_gets_it_too() {
         all = injected(&all, Some(service), Carrier::Init, words).unwrap().text;
     }
     assert_eq!(removed(&all).text, text);
-    let expected = folder().join("compose.yaml.injected");
-    if bless {
-        fs::write(&expected, &all).unwrap();
-    }
-    assert_eq!(all, fs::read_to_string(&expected).unwrap());
+    is_as_made("tests/inject/compose.yaml.injected", &all);
     let refused = |container, words: &[&str]| injected(&text, container, Carrier::Init, words).unwrap_err().to_string();
     assert!(refused(None, &[]).contains("there are 3 services"), "{}", refused(None, &[]));
     assert!(
@@ -114,7 +100,7 @@ fn a_service_of_a_compose_file_gets_it_too() {
 
 #[test]
 fn an_image_volume_needs_no_init_container() {
-    let text = fs::read_to_string(folder().join("deployment.yaml")).unwrap();
+    let text = kept("deployment.yaml");
     let done = injected(&text, None, Carrier::ImageVolume, &[]).unwrap();
     assert!(!done.text.contains("initContainers"), "{}", done.text);
     assert!(done.text.contains("image: { reference: \"registry.example:5000/softstop:0.1\" }"), "{}", done.text);

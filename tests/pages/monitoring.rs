@@ -10,11 +10,13 @@ use softstop::http::metrics::declared::{self, Row};
 use softstop::record::findings::RULES;
 use softstop::status::{Phase, Why};
 
+use crate::declared::text;
+
 /// What whoever scrapes adds to every series.
 const SCRAPED: &[&str] = &["job", "instance", "namespace", "pod", "container"];
 
 fn file(name: &str) -> String {
-    std::fs::read_to_string(format!("examples/monitoring/{name}")).expect("it is there")
+    text(&format!("examples/monitoring/{name}"))
 }
 
 fn dashboard() -> Value {
@@ -84,7 +86,7 @@ fn every_metric_of_the_alert_rules_is_one_that_is_answered_with_these_labels() {
         let name = rule.split_whitespace().next().expect("a name");
         let fires = format!("alertname: {name}\n        exp_alerts:");
         assert!(tests.contains(&fires), "alerts_test.yml: nothing fires {name}");
-        assert!(std::fs::read_to_string("docs/monitoring.md").expect("it is there").contains(&format!("`{name}`")));
+        assert!(text("docs/monitoring.md").contains(&format!("`{name}`")));
     }
 }
 

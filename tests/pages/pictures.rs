@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use softstop::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Style, Weight};
 
-use crate::declared::{is_as_made, marked};
+use crate::declared::{is_as_made, marked, text};
 use crate::schema::Checker;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -147,7 +147,7 @@ fn the_drawings_are_as_they_were_when_somebody_looked_at_them() {
 
 /// `softstop plan FILE --svg -`.
 fn plan_of(file: &str) -> Picture {
-    let text = std::fs::read_to_string(file).expect("it is there");
+    let text = text(file);
     let (config, _) = softstop::config::check::read(&text, file, &|_| None).expect("an example is right");
     softstop::planned::Planned::new(config).picture(file, None, Vec::new())
 }
@@ -168,15 +168,14 @@ fn the_pictures_of_the_pages_are_what_their_commands_draw() {
         ("README.md", "softstop plan examples/recipes/nginx-php-fpm/softstop.toml --svg docs/pictures/readme.svg"),
         ("docs/report.md", "softstop report docs/pictures/report.json --svg docs/pictures/report.svg"),
     ] {
-        let text = std::fs::read_to_string(page).expect("it is there");
-        assert!(text.contains(command), "{page} does not say {command}");
+        assert!(text(page).contains(command), "{page} does not say {command}");
     }
 }
 
 /// What `softstop report` can find, as its page lists it.
 #[test]
 fn the_table_of_findings_is_made_of_its_rules() {
-    let page = std::fs::read_to_string("docs/report.md").expect("it is there");
+    let page = text("docs/report.md");
     let rows = softstop::record::findings::RULES.iter();
     let rows: String = rows.map(|rule| format!("| `{}` | {} |\n", rule.name, rule.when)).collect();
     let table = format!("| | when |\n|---|---|\n{rows}");
@@ -186,11 +185,10 @@ fn the_table_of_findings_is_made_of_its_rules() {
 /// docs/report.schema.json takes every report of this repository, and knows every event.
 #[test]
 fn the_schema_of_reports_knows_every_event() {
-    let text = std::fs::read_to_string("docs/report.schema.json").expect("it is there");
-    let schema: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let schema: serde_json::Value = serde_json::from_str(&text("docs/report.schema.json")).expect("JSON");
     let known = schema.pointer("/properties/timeline/items/properties/event/enum").expect("the events");
     let known: Vec<&str> = known.as_array().expect("a list").iter().filter_map(|name| name.as_str()).collect();
-    let source = std::fs::read_to_string("src/report/mod.rs").expect("it is there");
+    let source = text("src/report/mod.rs");
     let body = source.split("pub enum Note {").nth(1).expect("it is there").split("\n}\n").next().expect("its end");
     let variants = body.lines().filter_map(|line| {
         let name = line.strip_prefix("    ")?;
@@ -217,7 +215,6 @@ fn the_schema_of_reports_knows_every_event() {
     // Nothing stops because it starts.
     let of_stops = softstop::facts::Reason::ALL.iter().filter(|reason| !["start", "restart"].contains(&reason.name()));
     assert!(of_stops.map(|reason| reason.name()).eq(reasons.iter().filter_map(|word| word.as_str())), "{reasons:?}");
-    let report = std::fs::read_to_string("docs/pictures/report.json").expect("it is there");
-    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    let report: serde_json::Value = serde_json::from_str(&text("docs/pictures/report.json")).expect("JSON");
     assert!(Checker::new(schema).holds_json(&report));
 }

@@ -4,8 +4,6 @@
 
 #![cfg(feature = "yaml")]
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use softstop::cli::pod::{Found, interpret, options};
 use softstop::cli::reading;
@@ -17,14 +15,10 @@ use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
 use softstop::pod::rules::RULES;
 
-use crate::declared::markdown;
+use crate::declared::{files, is_as_made, markdown, text};
 
 /// Those that are no row of the table: they say that nothing could be held against the rules.
 const BESIDES: [&str; 5] = ["duplicate-key", "usage", "config", "unread", "nothing"];
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pod_rules")
-}
 
 /// What `softstop check --pod` finds where no configuration is at hand but the file's own.
 fn report(text: &str) -> Report {
@@ -42,36 +36,26 @@ fn rules() -> BTreeSet<&'static str> {
 
 #[test]
 fn each_rule_says_what_is_expected() {
-    let bless = std::env::var_os("BLESS").is_some();
-    let mut different = Vec::new();
     for rule in rules() {
-        let text = fs::read_to_string(folder().join(format!("{rule}.yaml"))).unwrap_or_else(|e| panic!("{rule}: {e}"));
-        let report = report(&text);
+        let report = report(&text(&format!("tests/pod_rules/{rule}.yaml")));
         let said = said(&report);
         assert!(report.findings.iter().any(|f| f.rule == rule), "{rule} is not found in its manifest:\n{said}");
-        let expected = folder().join(format!("{rule}.stderr"));
-        if bless {
-            fs::write(&expected, &said).unwrap();
-        } else if fs::read_to_string(&expected).unwrap_or_default() != said {
-            different.push(format!("=== {rule}\n{said}"));
-        }
+        is_as_made(&format!("tests/pod_rules/{rule}.stderr"), &said);
     }
-    assert!(different.is_empty(), "not as expected (BLESS=1 rewrites):\n{}", different.join("\n"));
 }
 
 #[test]
 fn after_the_fix_nothing_is_found() {
     for rule in rules() {
-        let text = fs::read_to_string(folder().join(format!("{rule}.fixed.yaml"))).unwrap();
-        let report = report(&text);
+        let report = report(&text(&format!("tests/pod_rules/{rule}.fixed.yaml")));
         assert!(report.findings.is_empty() && !report.checked.is_empty(), "{rule}:\n{}", said(&report));
     }
 }
 
 #[test]
 fn every_file_belongs_to_a_rule() {
-    for entry in fs::read_dir(folder()).unwrap().map(|e| e.unwrap()) {
-        let name = entry.file_name().into_string().unwrap();
+    for path in files("tests/pod_rules", "") {
+        let name = path.rsplit('/').next().unwrap();
         assert!(rules().contains(name.split('.').next().unwrap()), "{name}");
     }
 }
@@ -79,8 +63,7 @@ fn every_file_belongs_to_a_rule() {
 #[test]
 fn every_finding_has_a_place_a_sentence_a_reason_and_a_help() {
     for rule in rules() {
-        let text = fs::read_to_string(folder().join(format!("{rule}.yaml"))).unwrap();
-        for finding in report(&text).findings {
+        for finding in report(&text(&format!("tests/pod_rules/{rule}.yaml"))).findings {
             let problem = &finding.problem;
             assert!(!problem.places.is_empty() && !problem.help.is_empty(), "{finding}");
             assert!(!finding.why.is_empty() || BESIDES.contains(&rule), "{finding}");
@@ -95,7 +78,7 @@ fn every_finding_has_a_place_a_sentence_a_reason_and_a_help() {
 
 #[test]
 fn every_rule_is_documented_and_none_is_invented() {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/kubernetes.md")).unwrap();
+    let page = text("docs/kubernetes.md");
     let table = page.split("<!-- rules -->").nth(1).expect("the table of rules").split("\n\n").nth(1).unwrap();
     let documented: Vec<&str> = table.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
     let all: Vec<&str> = RULES.iter().map(|r| r.name).chain(BESIDES).collect();
@@ -158,13 +141,11 @@ fn of_knative_only_what_it_does_not_do_itself_is_asked() {
 
 /// Configurations of examples/, with their paths.
 fn configurations() -> Vec<(String, String)> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let folders = fs::read_dir(&examples).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir());
-    let mut files: Vec<PathBuf> = folders.map(|f| f.join("softstop.toml")).filter(|f| f.is_file()).collect();
-    files.push(examples.join("softstop.toml"));
+    let mut files = files("examples", "/softstop.toml");
+    // The recipes have pods of their own.
+    files.retain(|path| path.matches('/').count() <= 2);
     assert!(files.len() >= 5, "{files:?}");
-    let mut found: Vec<_> =
-        files.into_iter().map(|f| (f.display().to_string(), fs::read_to_string(f).unwrap())).collect();
+    let mut found: Vec<_> = files.into_iter().map(|path| (path.clone(), text(&path))).collect();
     let drain = "[http.prestop]\ntoken = '0123456789abcdef'\n[[drain]]\nwait_idle = { port = 80 }\ntimeout = '5s'";
     for (name, follow, rest) in [
         ("sidecar", "", drain),
@@ -233,9 +214,8 @@ fn what_manifest_prints_for_the_wrapper_passes() {
 /// Whole manifests in README.md and docs/, which people copy.
 #[test]
 fn documented_manifests_pass() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let mut checked = 0;
-    for (path, text) in markdown("docs").into_iter().chain([("README.md".to_owned(), readme)]) {
+    for (path, text) in markdown("docs").into_iter().chain([("README.md".to_owned(), text("README.md"))]) {
         let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
         for block in blocks.filter(|b| b.contains("apiVersion:") && b.contains("containers:")) {
             let report = report(block);
@@ -248,15 +228,11 @@ fn documented_manifests_pass() {
 
 #[test]
 fn kubernetes_examples_pass() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes");
-    let mut checked = 0;
-    for path in
-        fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "yaml"))
-    {
-        let report = report(&fs::read_to_string(&path).unwrap());
-        assert!(report.findings.is_empty(), "{}:\n{}", path.display(), said(&report));
-        assert!(!report.checked.is_empty(), "{} runs no softstop", path.display());
-        checked += 1;
+    let examples = files("examples/kubernetes", ".yaml");
+    assert!(examples.len() >= 4, "{examples:?}");
+    for path in examples {
+        let report = report(&text(&path));
+        assert!(report.findings.is_empty(), "{path}:\n{}", said(&report));
+        assert!(!report.checked.is_empty(), "{path} runs no softstop");
     }
-    assert!(checked >= 4, "{checked} examples");
 }

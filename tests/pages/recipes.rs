@@ -1,20 +1,17 @@
 //! docs/recipes against examples/recipes: the pages show the files that tests/serve/recipes.rs drills, and the files agree with each other.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use softstop::config::check::read;
 
-use crate::declared::is_as_made;
+use crate::declared::{files, is_as_made, text};
 
-fn text(path: &str) -> String {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{path}: {e}"))
-}
-
+/// What stands in a folder, seen from there; of another folder in it the first part of each.
 fn names(folder: &str) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let names = files(folder, "")
+        .into_iter()
+        .filter_map(|path| Some(path.strip_prefix(folder)?[1..].split('/').next()?.to_owned()));
+    names.collect()
 }
 
 /// Folders of examples/recipes.

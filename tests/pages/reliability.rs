@@ -1,20 +1,13 @@
 //! docs/reliability.md and the pages behind it against the tests: every corner of the list is there, with a test or a reason, and every test that
 //! they name exists.
 
-use std::path::Path;
-
-use crate::declared::pages_of;
+use crate::declared::{self, files, pages_of};
 
 /// How many corners of each kind the list has.
 const CORNERS: &[(char, u32)] = &[('S', 24), ('Q', 18), ('R', 13), ('X', 20), ('V', 13)];
 const NO_TEST: &str = "not handled: ";
 /// A reason of fewer letters is none.
 const REASON: usize = 40;
-
-fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
 
 /// All of them, one behind the other.
 fn page() -> String {
@@ -52,7 +45,7 @@ fn is_test(source: &str, name: &str) -> bool {
 fn missing(text: &str) -> Vec<String> {
     let exists = |file: &str, name: &str| {
         let path = if file.starts_with("src/") { file.to_owned() } else { format!("tests/{file}") };
-        is_test(&read(&path), name)
+        is_test(&declared::text(&path), name)
     };
     named(text)
         .iter()
@@ -92,14 +85,11 @@ fn every_test_that_is_named_exists() {
 #[test]
 fn every_fault_is_on_the_page() {
     let page = page();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
-    let files = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let faults = files.map(|name| format!("faults/{name}")).chain(["crowds/load.rs".to_owned()]);
-    for file in faults {
-        let source = read(&format!("tests/{file}"));
+    for path in files("tests/faults", ".rs").into_iter().chain(["tests/crowds/load.rs".to_owned()]) {
+        let (source, file) = (declared::text(&path), &path["tests/".len()..]);
         let names = source.lines().filter_map(|l| l.strip_prefix("fn ")?.split_once("()").map(|(name, _)| name));
         for name in names.filter(|name| is_test(&source, name)) {
-            assert!(named(&page).contains(&(file.as_str(), name)), "{file}: {name} is not on the page");
+            assert!(named(&page).contains(&(file, name)), "{file}: {name} is not on the page");
         }
     }
 }

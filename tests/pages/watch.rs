@@ -2,7 +2,6 @@
 //! them before you commit.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,6 +11,8 @@ use softstop::watch::frame::{Size, View, frame};
 use softstop::watch::keys::Key;
 use softstop::watch::state::State;
 use softstop::watch::usage::Usage;
+
+use crate::declared::is_as_made;
 
 const SIZES: [(usize, usize); 3] = [(80, 24), (200, 50), (20, 5)];
 
@@ -94,13 +95,7 @@ fn is_as_expected(name: &str, status: &Value, stop: Option<&Run>, keys: &[Key]) 
         let view = View { status, stop, usage: &usage, lines: &lines, no_lines: None, silent: None, state: &state };
         let shown = frame(&view, Size { rows, columns }, Style { width: 0, unicode: true, colour: false });
         let shown: String = shown.iter().map(|line| format!("{}\n", line.trim_end())).collect();
-        let path = format!("{}/tests/watched/{name}.{columns}x{rows}.txt", env!("CARGO_MANIFEST_DIR"));
-        let path = Path::new(&path);
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(path, &shown).expect("it can be written");
-        }
-        let expected = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(shown, expected, "{} (BLESS=1 rewrites)", path.display());
+        is_as_made(&format!("tests/watched/{name}.{columns}x{rows}.txt"), &shown);
     }
 }
 
