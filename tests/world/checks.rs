@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::config::{Condition, ReadinessOnDrain, Step, When};
+use softstop::config::{Condition, ReadinessOnDrain, When};
 use softstop::facts::{Cause, Place};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
 use softstop::lifecycle::event::RunContext;
@@ -12,6 +12,7 @@ use softstop::signal::Signal;
 use softstop::time::At;
 
 use super::orders::MINIMUM_GRACE;
+use super::slices::Slices;
 use super::{Checked, World, broken};
 
 /// What is killed only when softstop gets to run again has so long to be reaped.
@@ -439,10 +440,10 @@ impl World {
             return Ok(());
         }
         let c = self.config.clone();
-        let reserves = |steps: &[Step]| steps.iter().filter_map(|s| s.reserve).sum::<Duration>();
-        let (drain, post_stop) = (reserves(&c.drain), reserves(&c.post_stop));
-        let Some(free) = c.grace.checked_sub(c.kill_reserve.min(c.grace) + drain + post_stop) else { return Ok(()) };
-        let pool = c.stop_reserve.unwrap_or(c.grace / 4).min(free);
+        let Slices { deadline, drain, pool, stated, .. } = self.slices();
+        if drain + stated > deadline {
+            return Ok(());
+        }
         let (kind, name, slice) = match note {
             Note::StepBegan { kind, name, slice, .. } => (*kind, name, slice.0),
             Note::StepSkipped { kind, name, result: TaskResult::NoTime } => (*kind, name, Duration::ZERO),
@@ -452,7 +453,7 @@ impl World {
                 if !first || self.lives[p].stopped_before(stop.t0) {
                     return Ok(());
                 }
-                let left = (stop.t0 + (c.grace - c.kill_reserve.min(c.grace) - post_stop)).left(self.now);
+                let left = (stop.t0 + (deadline - stated)).left(self.now);
                 self.checked(7);
                 return if left + MS >= pool {
                     Ok(())

@@ -280,15 +280,16 @@ pub fn explore(small: &Small) -> Result<Explored, (Violation, Vec<Choice>)> {
     let mut seen = HashSet::<u64, BuildHasherDefault<Folded>>::default();
     let start = Place::new(small).map_err(|v| (v, Vec::new()))?;
     let choices = start.choices(small);
-    let mut path: Vec<(Place, Vec<Choice>, usize)> = vec![(start, choices, 0)];
-    let way = |path: &[(Place, Vec<Choice>, usize)]| path.iter().map(|(_, c, next)| c[*next - 1]).collect();
+    // Where it came by, with what may happen there and how much of it has; the last of that happens to the place itself.
+    let mut path: Vec<(Option<Place>, Vec<Choice>, usize)> = vec![(Some(start), choices, 0)];
+    let way = |path: &[(Option<Place>, Vec<Choice>, usize)]| path.iter().map(|(_, c, next)| c[*next - 1]).collect();
     while let Some((place, choices, next)) = path.last_mut() {
         let Some(choice) = choices.get(*next).copied() else {
             path.pop();
             continue;
         };
         *next += 1;
-        let mut place = place.clone();
+        let Some(mut place) = (if *next < choices.len() { place.clone() } else { place.take() }) else { continue };
         place.world.counts = Counts::default();
         if let Err(violation) = place.apply(choice, small) {
             return Err((violation, way(&path)));
@@ -308,7 +309,7 @@ pub fn explore(small: &Small) -> Result<Explored, (Violation, Vec<Choice>)> {
             let Err(violation) = broken("I1", "nothing can happen any more, and it has not ended") else { continue };
             return Err((violation, way(&path)));
         }
-        path.push((place, choices, 0));
+        path.push((Some(place), choices, 0));
     }
     Ok(explored)
 }

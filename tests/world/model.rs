@@ -153,6 +153,21 @@ struct TaskFacts {
     said: Option<(Awaited, At)>,
 }
 
+impl TaskFacts {
+    fn begin(now: At, slice: Option<Duration>) -> TaskFacts {
+        TaskFacts { began: now, slice, ok: false, failures: 0, failed_at: now, flight: None, said: None }
+    }
+}
+
+/// All that have a name of their own.
+fn tasks(c: &Config) -> impl Iterator<Item = &Task> {
+    let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
+    let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(p.pre_stop.as_deref()).chain(&p.post_exit));
+    let changes = c.on_change.iter().filter_map(|rule| rule.act.task());
+    let follow = c.sidecar.iter().filter_map(|s| s.follow.as_ref()).flat_map(|f| &f.waits);
+    steps.chain(hooks).chain(&c.init).chain(changes).chain(follow)
+}
+
 fn probe_of(config: &Config, p: usize, kind: ProbeKind) -> Option<&Probe> {
     let process = &config.processes[p];
     match kind {
@@ -566,11 +581,7 @@ impl World {
             return Ok(());
         }
         let is = |task: &Task| task.handler == Handler::Signal { process: p, signal };
-        let c = &self.config;
-        let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
-        let hooks =
-            c.processes.iter().flat_map(|p| p.post_start.iter().chain(p.pre_stop.as_deref()).chain(&p.post_exit));
-        if !steps.chain(hooks).chain(&c.init).any(is) {
+        if !tasks(&self.config).any(is) {
             return broken("model", format!("{signal} to p{p} without SIGCONT: stopped, it could not act on it"));
         }
         self.model.hook_signals += 1;
@@ -656,9 +667,7 @@ impl World {
             return broken("contract", format!("{what:?} is run, and has nothing to run"));
         }
         let now = self.now;
-        let fresh =
-            TaskFacts { began: now, slice: None, ok: false, failures: 0, failed_at: now, flight: None, said: None };
-        let facts = self.model.tasks.entry(task.name.clone()).or_insert(fresh);
+        let facts = self.model.tasks.entry(task.name.clone()).or_insert(TaskFacts::begin(now, None));
         if facts.flight.is_some() {
             return broken("model", format!("{what:?}: two attempts at once"));
         }
@@ -979,8 +988,7 @@ impl World {
 
     fn task_begins(&mut self, name: &str, slice: Option<Duration>) -> Checked {
         let now = self.now;
-        let fresh = TaskFacts { began: now, slice, ok: false, failures: 0, failed_at: now, flight: None, said: None };
-        let facts = self.model.tasks.entry(name.to_string()).or_insert(fresh);
+        let facts = self.model.tasks.entry(name.to_string()).or_insert(TaskFacts::begin(now, slice));
         if facts.began == now { Ok(()) } else { broken("model", format!("{name} begins twice")) }
     }
 
@@ -988,12 +996,12 @@ impl World {
     fn says(&mut self, name: &str, progress: &Awaited) -> Checked {
         let now = self.now;
         let follow = self.config.sidecar.as_ref().and_then(|s| s.follow.as_ref());
-        let follow = follow.and_then(|f| f.waits.iter().find(|t| t.name == name)).cloned();
-        if follow.is_some() && !self.model.tasks.contains_key(name) {
+        let follows = follow.is_some_and(|f| f.waits.iter().any(|t| t.name == name));
+        if follows && !self.model.tasks.contains_key(name) {
             // It begins without a word, as it is no step.
             self.task_begins(name, None)?;
         }
-        let waits = follow.or_else(|| self.task_named(name)).is_some_and(|t| t.handler.waits());
+        let waits = self.task_named(name).is_some_and(|t| t.handler.waits());
         let Some(facts) = self.model.tasks.get_mut(name).filter(|_| waits) else {
             return broken("model", format!("{name}, which does not wait, says {progress:?}"));
         };
@@ -1006,12 +1014,7 @@ impl World {
     }
 
     fn task_named(&self, name: &str) -> Option<Task> {
-        let c = &self.config;
-        let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
-        let hooks =
-            c.processes.iter().flat_map(|p| p.post_start.iter().chain(p.pre_stop.as_deref()).chain(&p.post_exit));
-        let changes = c.on_change.iter().filter_map(|rule| rule.act.task());
-        steps.chain(hooks).chain(&c.init).chain(changes).find(|t| t.name == name).cloned()
+        tasks(&self.config).find(|t| t.name == name).cloned()
     }
 
     /// Everything is cut now, whatever else happens.

@@ -11,11 +11,15 @@ use super::checks::Stop;
 
 pub struct Slices {
     /// From the beginning of the stop: when what still lives is killed.
-    deadline: Duration,
+    pub deadline: Duration,
     /// Of the drain's steps.
     pub drain: Duration,
+    /// Of the stop of the processes, and of the steps after it that state nothing.
+    pub pool: Duration,
     /// The stop of the processes.
     pub stop: Duration,
+    /// Of the steps after it that state one.
+    pub stated: Duration,
     /// Of what comes after it.
     pub after_stop: Duration,
 }
@@ -31,7 +35,7 @@ impl Slices {
         let each = |all: usize| pool / 2 / u32::try_from(all).expect("a few steps");
         let unstated: Duration =
             silent.iter().map(|s| longest(s).unwrap_or(Duration::MAX).min(each(silent.len()))).sum();
-        Slices { deadline, drain, stop: pool - unstated, after_stop: stated + unstated }
+        Slices { deadline, drain, pool, stop: pool - unstated, stated, after_stop: stated + unstated }
     }
 }
 
