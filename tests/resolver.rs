@@ -110,17 +110,24 @@ fn answer(query: &[u8], tcp: bool) -> Option<Vec<u8>> {
     Some(reply)
 }
 
+/// For as long as the process lives.
+fn on_each(socket: UdpSocket, does: impl Fn(&UdpSocket, &[u8], SocketAddr) + Send + 'static) {
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok((n, from)) = socket.recv_from(&mut bytes) {
+            does(&socket, &bytes[..n], from);
+        }
+    });
+}
+
 /// Answers on this address over UDP and TCP for as long as the process lives.
 fn serve(at: SocketAddr) -> SocketAddr {
     let tcp = TcpListener::bind(at).unwrap();
     let at = tcp.local_addr().unwrap();
     let udp = UdpSocket::bind(at).unwrap();
-    std::thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        while let Ok((n, from)) = udp.recv_from(&mut bytes) {
-            if let Some(reply) = answer(&bytes[..n], false) {
-                let _ = udp.send_to(&reply, from);
-            }
+    on_each(udp, |udp, query, from| {
+        if let Some(reply) = answer(query, false) {
+            let _ = udp.send_to(&reply, from);
         }
     });
     std::thread::spawn(move || {
@@ -335,13 +342,10 @@ fn udp(with: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> (u16, Arc<Atomi
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (port, asked) = (socket.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
     let count = Arc::clone(&asked);
-    std::thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        while let Ok((n, from)) = socket.recv_from(&mut bytes) {
-            count.fetch_add(1, Ordering::Relaxed);
-            for reply in with(&bytes[..n]) {
-                let _ = socket.send_to(&reply, from);
-            }
+    on_each(socket, move |socket, query, from| {
+        count.fetch_add(1, Ordering::Relaxed);
+        for reply in with(query) {
+            let _ = socket.send_to(&reply, from);
         }
     });
     (port, asked)
@@ -374,12 +378,7 @@ fn an_answer_from_elsewhere_is_none() {
     let elsewhere = UdpSocket::bind("127.0.0.1:0").unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        while let Ok((n, from)) = socket.recv_from(&mut bytes) {
-            let _ = elsewhere.send_to(&answer(&bytes[..n], false).unwrap(), from);
-        }
-    });
+    on_each(socket, move |_, query, from| drop(elsewhere.send_to(&answer(query, false).unwrap(), from)));
     let why = block_on(resolver::ask("db.test", &conf(""), port)).unwrap_err();
     assert!(why.contains("127.0.0.1 did not answer within 1s"), "{why}");
 }
@@ -437,13 +436,10 @@ fn whatever_a_server_does_over_tcp_has_an_end() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let socket = UdpSocket::bind(at).unwrap();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok((n, from)) = socket.recv_from(&mut bytes) {
-                let mut reply = bytes[..n].to_vec();
-                reply[2] |= 0x82;
-                let _ = socket.send_to(&reply, from);
-            }
+        on_each(socket, |socket, query, from| {
+            let mut reply = query.to_vec();
+            reply[2] |= 0x82;
+            let _ = socket.send_to(&reply, from);
         });
         std::thread::spawn(move || {
             let mut kept = Vec::new();
@@ -474,12 +470,9 @@ fn no_two_questions_have_the_same_id_and_port() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     let heard = Arc::clone(&seen);
-    std::thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        while let Ok((n, from)) = socket.recv_from(&mut bytes) {
-            heard.lock().unwrap().insert((from.port(), bytes[0], bytes[1]));
-            let _ = socket.send_to(&answer(&bytes[..n], false).unwrap(), from);
-        }
+    on_each(socket, move |socket, query, from| {
+        heard.lock().unwrap().insert((from.port(), query[0], query[1]));
+        let _ = socket.send_to(&answer(query, false).unwrap(), from);
     });
     for _ in 0..50 {
         let _ = block_on(resolver::ask("db.test", &patient(2), port));

@@ -254,7 +254,7 @@ impl Actor {
             return;
         }
         if session {
-            sys::setsid();
+            let _ = nix::unistd::setsid();
             if sys::fork() != 0 {
                 sys::exit(0);
             }

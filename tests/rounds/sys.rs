@@ -3,43 +3,42 @@
 
 #![expect(
     unsafe_code,
-    reason = "an actor forks, and takes its signals with sigtimedwait; std and nix's features here have neither"
+    reason = "an actor forks, and takes its signals with sigtimedwait; nix has no real-time signals"
 )]
 
 use std::mem::MaybeUninit;
 use std::time::Duration;
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, raise};
+use nix::sys::time::TimeValLike;
+use nix::sys::wait::waitpid;
+use nix::time::ClockId;
+use nix::unistd::Pid;
 
 /// Nanoseconds.
 pub type Time = i64;
 
 pub const MS: Time = 1_000_000;
 
-fn clock(id: libc::clockid_t) -> Time {
-    let mut at = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `at` is live memory of the right type; the call writes to nothing else.
-    unsafe { libc::clock_gettime(id, &raw mut at) };
-    at.tv_sec * 1_000_000_000 + at.tv_nsec
+fn clock(id: ClockId) -> Time {
+    id.now().expect("it is one of the kernel's").num_nanoseconds()
 }
 
 /// `CLOCK_MONOTONIC`: the same for every process of the machine, softstop included.
 pub fn now() -> Time {
-    clock(libc::CLOCK_MONOTONIC)
+    clock(ClockId::CLOCK_MONOTONIC)
 }
 
 /// What a start time in /proc (counted from the boot) is ahead of [`now`].
 pub fn boot_ahead() -> Time {
-    clock(libc::CLOCK_BOOTTIME) - now()
+    clock(ClockId::CLOCK_BOOTTIME) - now()
 }
 
 /// The pid of the new process, 0 in it.
 pub fn fork() -> i32 {
     // SAFETY: only an actor calls this, and it has one thread.
     unsafe { libc::fork() }
-}
-
-pub fn setsid() {
-    // SAFETY: no arguments, no memory.
-    unsafe { libc::setsid() };
 }
 
 pub fn exit(code: i32) -> ! {
@@ -49,8 +48,7 @@ pub fn exit(code: i32) -> ! {
 
 /// Waits for one child of an actor.
 pub fn wait(pid: i32) {
-    // SAFETY: a null status is allowed.
-    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    let _ = waitpid(Pid::from_raw(pid), None);
 }
 
 fn set(signals: &[i32]) -> libc::sigset_t {
@@ -105,9 +103,7 @@ pub fn next_signal(signals: &[i32], wait: Duration) -> Option<(i32, i32)> {
 
 /// Ends the process by that signal's default action.
 pub fn die_of(signal: i32) -> ! {
-    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit is live for the call.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core) };
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     // SAFETY: SIG_DFL is no handler.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
     // Not those that wait: one of them might be first.
@@ -119,8 +115,7 @@ pub fn die_of(signal: i32) -> ! {
 }
 
 pub fn stop_self() {
-    // SAFETY: raise touches no memory.
-    unsafe { libc::raise(libc::SIGSTOP) };
+    let _ = raise(Signal::SIGSTOP);
 }
 
 pub fn kill(pid: i32, signal: i32) -> bool {
