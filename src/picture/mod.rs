@@ -12,6 +12,7 @@ mod text;
 
 use std::time::Duration;
 
+use crate::time::Human;
 pub use text::Style;
 
 /// What there is to draw. Times count from the stop request.
@@ -132,6 +133,34 @@ impl Weight {
             Weight::Note => "note",
         }
     }
+}
+
+impl Mark {
+    /// Where every axis begins.
+    pub fn stop_request() -> Mark {
+        Mark { at: Duration::ZERO, kind: MarkKind::Event, label: "stop request".to_owned() }
+    }
+
+    /// Its label ends with the instant.
+    pub fn new(at: Duration, kind: MarkKind, what: &str) -> Mark {
+        Mark { at, kind, label: format!("{what} {}", Human(at)) }
+    }
+}
+
+impl Remark {
+    pub fn note(text: impl Into<String>) -> Remark {
+        Remark { weight: Weight::Note, text: text.into(), help: String::new() }
+    }
+}
+
+/// More rows than that nobody looks at.
+const ROWS: usize = 400;
+
+/// Leaves out what is too much, and says so.
+pub fn shorten(rows: &mut Vec<Row>) -> Option<Remark> {
+    let more = rows.len().saturating_sub(ROWS);
+    rows.truncate(ROWS);
+    (more > 0).then(|| Remark::note(format!("{more} more rows are left out")))
 }
 
 impl Row {

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use super::{Planned, PlannedSlice};
-use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Weight};
+use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Weight, shorten};
 use crate::record::Part;
 use crate::sorted;
 use crate::text::plural;
 use crate::time::Human;
-
-/// More rows than that nobody looks at.
-const ROWS: usize = 400;
 
 /// When whoever runs the container kills it: from the manifest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,14 +39,9 @@ impl Planned {
             }
             rows.extend(of_part.into_iter().map(|slice| self.row(slice)));
         }
-        let more = rows.len().saturating_sub(ROWS);
-        rows.truncate(ROWS);
         let mut all = self.remarks(kubelet);
         all.extend(remarks);
-        if more > 0 {
-            let text = format!("{more} more rows are left out");
-            all.push(Remark { weight: Weight::Note, text, help: String::new() });
-        }
+        all.extend(shorten(&mut rows));
         sorted::by_key(&mut all, |remark| remark.weight);
         let end = kubelet.map_or(self.grace, |kubelet| kubelet.at().max(self.grace));
         Picture {
@@ -73,19 +65,13 @@ impl Planned {
     }
 
     fn marks(&self, kubelet: Option<Sigkill>) -> Vec<Mark> {
-        let mark = |at, kind, label: String| Mark { at, kind, label };
-        let mut marks = vec![
-            mark(Duration::ZERO, MarkKind::Event, "stop request".into()),
-            mark(self.deadline, MarkKind::Deadline, format!("deadline {}", Human(self.deadline))),
-        ];
+        let mut marks = vec![Mark::stop_request(), Mark::new(self.deadline, MarkKind::Deadline, "deadline")];
+        let end = |kind| Mark::new(self.grace, kind, "end of the grace");
         match kubelet {
-            None => marks.push(mark(self.grace, MarkKind::Kill, format!("end of the grace {}", Human(self.grace)))),
+            None => marks.push(end(MarkKind::Kill)),
             Some(kubelet) => {
-                let label = format!("SIGKILL by the kubelet {}", Human(kubelet.at()));
-                marks.push(mark(kubelet.at(), MarkKind::Kill, label));
-                if kubelet.at() > self.grace {
-                    marks.push(mark(self.grace, MarkKind::Event, format!("end of the grace {}", Human(self.grace))));
-                }
+                marks.push(Mark::new(kubelet.at(), MarkKind::Kill, "SIGKILL by the kubelet"));
+                marks.extend((kubelet.at() > self.grace).then(|| end(MarkKind::Event)));
             }
         }
         marks

@@ -1,27 +1,17 @@
 //! A run's picture. Pure.
 
-use std::time::Duration;
-
 use super::{Outcome, Part, Run, Slice, findings};
-use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Weight};
+use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, shorten};
 use crate::time::Human;
-
-/// More rows than that nobody looks at.
-const ROWS: usize = 400;
 
 impl Run {
     /// `name`: where it was read from.
     pub fn picture(&self, name: &str) -> Picture {
         let mut rows = self.rows();
-        let more = rows.len().saturating_sub(ROWS);
-        rows.truncate(ROWS);
         let mut remarks: Vec<Remark> = findings::of(self).into_iter().map(Into::into).collect();
-        if more > 0 {
-            let text = format!("{more} more rows are left out");
-            remarks.push(Remark { weight: Weight::Note, text, help: String::new() });
-        }
+        remarks.extend(shorten(&mut rows));
         if remarks.is_empty() {
-            remarks.push(Remark { weight: Weight::Note, text: "nothing went wrong".into(), help: String::new() });
+            remarks.push(Remark::note("nothing went wrong"));
         }
         Picture {
             title: format!("softstop report: {name}"),
@@ -61,12 +51,10 @@ impl Run {
 
     /// When what happened: the deadline and the end of the grace among it.
     pub fn marks(&self) -> Vec<Mark> {
-        let mark = |at: Duration, kind, label: String| Mark { at, kind, label };
-        let mut marks = vec![mark(Duration::ZERO, MarkKind::Event, "stop request".into())];
-        marks.extend(self.deadline.map(|at| mark(at, MarkKind::Deadline, format!("deadline {}", Human(at)))));
-        marks.extend(self.grace.map(|at| mark(at, MarkKind::Kill, format!("end of the grace {}", Human(at)))));
-        marks
-            .extend(self.end.as_ref().map(|end| mark(end.took, MarkKind::Event, format!("ended {}", Human(end.took)))));
+        let mut marks = vec![Mark::stop_request()];
+        marks.extend(self.deadline.map(|at| Mark::new(at, MarkKind::Deadline, "deadline")));
+        marks.extend(self.grace.map(|at| Mark::new(at, MarkKind::Kill, "end of the grace")));
+        marks.extend(self.end.as_ref().map(|end| Mark::new(end.took, MarkKind::Event, "ended")));
         marks
     }
 }

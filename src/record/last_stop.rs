@@ -80,7 +80,7 @@ impl LastStop {
 
     /// Reads what one is written as. `None`: it is none.
     pub fn read(value: &Value) -> Option<LastStop> {
-        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |value: &Value, key: &str| read::text(value, key).to_owned();
         let number = |key: &str| value.get(key).and_then(Value::as_u64);
         let secs = |key: &str| value.get(key).and_then(read::secs).map(Secs);
         let flag = |key: &str| value.get(key).and_then(Value::as_bool);

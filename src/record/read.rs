@@ -13,8 +13,8 @@ use crate::text::one_line;
 /// A run has no more to say than that: a year in a report is a mistake.
 const LONGEST: f64 = 10.0 * 365.0 * 24.0 * 3600.0;
 
-pub(super) fn run(text: &[u8]) -> Result<Run, String> {
-    let top = object(text)?;
+pub(super) fn run(report: &[u8]) -> Result<Run, String> {
+    let top = object(report)?;
     let version = top.get("version").and_then(Value::as_str).unwrap_or("?");
     let version = one_line(version).chars().take(40).collect::<String>();
     is_read(&top, &version)?;
@@ -116,6 +116,11 @@ fn setup(setup: Option<&Map<String, Value>>) -> Setup {
 
 fn text_of(fields: &Map<String, Value>, field: &str) -> Option<String> {
     fields.get(field)?.as_str().map(str::to_owned)
+}
+
+/// Empty: there is none.
+pub(super) fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 pub(super) fn secs(value: &Value) -> Option<Duration> {

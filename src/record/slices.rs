@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Event, Run, read};
+use super::read::text;
+use super::{Event, Run};
 use crate::sorted;
 
 /// Which part of the stop a slice is of, in the order of their turns.
@@ -82,6 +83,10 @@ impl Slice {
         self.until.saturating_sub(self.from)
     }
 
+    fn ends(&mut self, outcome: Outcome, at: Duration) {
+        (self.outcome, self.until) = (outcome, at);
+    }
+
     /// It went as it should.
     pub fn ok(&self) -> bool {
         matches!(self.outcome, Outcome::Done | Outcome::Cancelled)
@@ -108,86 +113,82 @@ impl Run {
     }
 
     fn take(&self, event: &Event, last: Duration, list: &mut Vec<Slice>) {
-        let at = self.since_stop(event);
-        let name = event.name.as_str();
-        let (part, whose) = match name {
-            "step_began" | "step_ended" | "step_skipped" if event.text("kind") == "drain" => {
-                (Part::Drain, event.text("name"))
-            }
-            "step_began" | "step_ended" | "step_skipped" => (Part::PostStop, event.text("name")),
-            "stopping" | "exited" | "stopped" => (Part::Process, event.text("process")),
-            "killed" if !event.flag("stragglers") => (Part::Process, event.text("process")),
-            "stragglers" | "stragglers_gone" => (Part::Stragglers, "what was left behind"),
-            _ => return,
-        };
-        let begins = || Slice {
-            part,
-            name: whose.to_owned(),
-            from: at,
-            until: last,
-            granted: event.secs("slice_seconds"),
-            outcome: Outcome::Open,
-            reason: String::new(),
-        };
-        let its = |slice: &Slice| slice.part == part && slice.name == whose;
-        let open = list.iter().position(|slice| its(slice) && slice.outcome == Outcome::Open);
-        match (name, open) {
-            ("step_began" | "stopping", _) => list.push(begins()),
+        let Some(new) = self.begun(event, last) else { return };
+        let at = new.from;
+        let its = |slice: &&mut Slice| slice.part == new.part && slice.name == new.name;
+        let open = list.iter_mut().filter(its).find(|slice| slice.outcome == Outcome::Open);
+        match (event.name.as_str(), open) {
+            ("step_began" | "stopping", _) => list.push(new),
             ("step_skipped", _) => {
                 let (outcome, reason) = result(event.value("result"));
-                list.push(Slice { until: at, granted: Some(Duration::ZERO), outcome, reason, ..begins() });
+                list.push(Slice { until: at, granted: Some(Duration::ZERO), outcome, reason, ..new });
             }
-            ("step_ended", Some(open)) => {
-                let slice = &mut list[open];
+            ("step_ended", Some(slice)) => {
                 slice.until = (slice.from + event.secs("took_seconds").unwrap_or_default()).min(at.max(slice.from));
                 (slice.outcome, slice.reason) = result(event.value("result"));
             }
             // One that had no time for its ladder has no "stopping".
-            ("killed", None) if self.program(whose).is_some() => {
-                list.push(Slice { until: at, outcome: Outcome::Forced, ..begins() })
+            ("killed", None) if self.program(&new.name).is_some() => {
+                list.push(Slice { until: at, outcome: Outcome::Forced, ..new });
             }
-            ("killed", Some(open)) => (list[open].outcome, list[open].until) = (Outcome::Forced, at),
+            ("killed", Some(slice)) => slice.ends(Outcome::Forced, at),
             // By itself, before any signal.
-            ("exited", Some(open)) => (list[open].outcome, list[open].until) = (Outcome::Done, at),
+            ("exited", Some(slice)) => slice.ends(Outcome::Done, at),
             ("stopped", _) => {
-                if let Some(slice) = list.iter_mut().rev().find(|slice| its(slice)) {
-                    let outcome = if event.flag("forced") { Outcome::Forced } else { Outcome::Done };
-                    (slice.outcome, slice.until) = (outcome, at);
+                if let Some(slice) = list.iter_mut().rfind(its) {
+                    slice.ends(if event.flag("forced") { Outcome::Forced } else { Outcome::Done }, at);
                 }
             }
-            ("stragglers", _) => {
-                let open = open.unwrap_or_else(|| {
-                    list.push(Slice { reason: event.list("which").join(", "), ..begins() });
-                    list.len() - 1
-                });
-                if event.text("signal") == "SIGKILL" {
-                    (list[open].outcome, list[open].until) = (Outcome::Forced, at);
+            ("stragglers", open) => {
+                let mut new = open.is_none().then(|| Slice { reason: event.list("which").join(", "), ..new });
+                if let (Some(slice), "SIGKILL") = (open.or(new.as_mut()), event.text("signal")) {
+                    slice.ends(Outcome::Forced, at);
                 }
+                list.extend(new);
             }
-            ("stragglers_gone", _) => {
-                if let Some(slice) = list.iter_mut().rev().find(|slice| its(slice)) {
+            ("stragglers_gone", Some(slice)) => slice.ends(Outcome::Done, at),
+            ("stragglers_gone", None) => {
+                if let Some(slice) = list.iter_mut().rfind(its) {
                     slice.until = at;
-                    if slice.outcome == Outcome::Open {
-                        slice.outcome = Outcome::Done;
-                    }
                 }
             }
             _ => {}
         }
     }
+
+    /// A slice that begins with this record. `None`: it is about none.
+    fn begun(&self, event: &Event, last: Duration) -> Option<Slice> {
+        let (part, whose) = match event.name.as_str() {
+            "step_began" | "step_ended" | "step_skipped" => {
+                (if event.text("kind") == "drain" { Part::Drain } else { Part::PostStop }, event.text("name"))
+            }
+            "stopping" | "exited" | "stopped" => (Part::Process, event.text("process")),
+            "killed" if !event.flag("stragglers") => (Part::Process, event.text("process")),
+            "stragglers" | "stragglers_gone" => (Part::Stragglers, "what was left behind"),
+            _ => return None,
+        };
+        Some(Slice {
+            part,
+            name: whose.to_owned(),
+            from: self.since_stop(event),
+            until: last,
+            granted: event.secs("slice_seconds"),
+            outcome: Outcome::Open,
+            reason: String::new(),
+        })
+    }
 }
 
 fn result(value: &Value) -> (Outcome, String) {
-    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let outcome = match text("outcome").as_str() {
+    let outcome = match text(value, "outcome") {
         "done" => Outcome::Done,
-        "cancelled" => return (Outcome::Cancelled, text("why")),
+        "cancelled" => return (Outcome::Cancelled, text(value, "why").to_owned()),
         "timed_out" => Outcome::TimedOut,
         "cut" => Outcome::Cut,
         "no_time" => Outcome::NoTime,
         _ => Outcome::Failed,
     };
-    (outcome, text("reason"))
+    (outcome, text(value, "reason").to_owned())
 }
 
 /// What was seen of a process before its SIGKILL.
@@ -216,12 +217,13 @@ impl Run {
     pub(super) fn kills(&self) -> Vec<Kill> {
         let kill = |event: &Event| {
             let look = event.value("look");
-            let text = |field: &str| look.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text = |field: &str| text(look, field).to_owned();
+            let lines = look.get("last_output").and_then(Value::as_array);
             Kill {
                 process: event.text("process").to_owned(),
                 at: self.since_stop(event),
                 after: Some(event.text("after").to_owned()).filter(|text| !text.is_empty()),
-                waited: read::secs(event.value("waited_seconds")).unwrap_or_default(),
+                waited: event.secs("waited_seconds").unwrap_or_default(),
                 out_of_time: event.flag("out_of_time"),
                 stragglers: event.flag("stragglers"),
                 state: text("state").chars().next(),
@@ -230,12 +232,7 @@ impl Run {
                 children: look.get("children").and_then(Value::as_u64),
                 connections: look.pointer("/open_connections/count").and_then(Value::as_u64).unwrap_or(0),
                 signal_is: text("signal_is"),
-                last_output: look
-                    .get("last_output")
-                    .and_then(Value::as_array)
-                    .and_then(|lines| lines.last()?.as_str())
-                    .unwrap_or_default()
-                    .to_owned(),
+                last_output: lines.and_then(|lines| lines.last()?.as_str()).unwrap_or_default().to_owned(),
             }
         };
         self.of_stop().filter(|event| event.name == "killed").map(kill).collect()

@@ -178,7 +178,7 @@ fn timeline(view: &View<'_>, size: Size, style: Style) -> Vec<String> {
 pub fn stop_picture(stop: &Run, style: Style) -> String {
     let mut marks = stop.marks();
     if let Some(now) = stop.seen.filter(|_| stop.end.is_none()) {
-        marks.push(Mark { at: now, kind: MarkKind::Event, label: format!("now {}", Human(now)) });
+        marks.push(Mark::new(now, MarkKind::Event, "now"));
     }
     let end = stop.grace.unwrap_or_default().max(stop.seen.unwrap_or_default());
     Picture { end, rows: stop.rows(), marks, ..Picture::default() }.text(style)

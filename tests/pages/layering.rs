@@ -23,7 +23,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("nearest", Pure, ""),
     ("text", Pure, ""),
     ("time", Pure, ""),
-    ("picture", Pure, "sorted text"),
+    ("picture", Pure, "sorted text time"),
     ("signal", Pure, "nearest"),
     ("facts", Pure, "exit signal"),
     ("order", Pure, "signal"),

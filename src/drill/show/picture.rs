@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::{Drilled, sentence, slowest};
 use crate::drill::result::GraceResult;
 use crate::drill::run::Run;
-use crate::picture::{Mark, MarkKind, Picture, Remark, Row, Weight};
-use crate::time::Human;
+use crate::picture::{Mark, MarkKind, Picture, Remark, Row};
 
 impl Drilled<'_> {
     /// Of the grace that fits best, else of the first.
@@ -27,8 +26,7 @@ impl Drilled<'_> {
         }
         let mut remarks: Vec<Remark> = result.findings.iter().map(|found| found.finding.clone().into()).collect();
         if let Some(grace) = result.recommended_grace_seconds {
-            let text = format!("recommended: terminationGracePeriodSeconds: {grace}");
-            remarks.push(Remark { weight: Weight::Note, text, help: String::new() });
+            remarks.push(Remark::note(format!("recommended: terminationGracePeriodSeconds: {grace}")));
         }
         let ended = run.took().unwrap_or_default();
         let clients_end = run.load_ended.map_or(Duration::ZERO, |at| run.since_request(at));
@@ -43,15 +41,15 @@ impl Drilled<'_> {
     }
 
     fn marks(&self, run: &Run, ended: Duration, clients_end: Duration) -> Vec<Mark> {
-        let mark = |at: Duration, kind, what: &str| Mark { at, kind, label: format!("{what} {}", Human(at)) };
-        let mut marks = vec![Mark { at: Duration::ZERO, kind: MarkKind::Event, label: "stop request".to_owned() }];
+        let mut marks = vec![Mark::stop_request()];
         if run.load.is_some() {
-            marks.push(mark(clients_end, MarkKind::Event, "clients end"));
+            marks.push(Mark::new(clients_end, MarkKind::Event, "clients end"));
         }
-        marks.push(mark(ended, MarkKind::Event, "ended"));
         let grace = run.grace.0;
-        marks.push(mark(grace.saturating_sub(self.setup.kill_reserve.min(grace / 4)), MarkKind::Deadline, "deadline"));
-        marks.push(mark(grace, MarkKind::Kill, "end of the grace"));
+        let deadline = grace.saturating_sub(self.setup.kill_reserve.min(grace / 4));
+        marks.push(Mark::new(ended, MarkKind::Event, "ended"));
+        marks.push(Mark::new(deadline, MarkKind::Deadline, "deadline"));
+        marks.push(Mark::new(grace, MarkKind::Kill, "end of the grace"));
         marks
     }
 }
