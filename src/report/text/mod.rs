@@ -9,7 +9,8 @@ use std::fmt;
 
 use super::{MemoryLimit, Note, OwnLimit, Refusal, Secs, SignalMeaning};
 use crate::facts::{KillReason, NextCtrlC, Who};
-use crate::text::plural;
+use crate::signal::Signal;
+use crate::text::{plural, several};
 use crate::time::Human;
 
 pub use facts::side_by_side;
@@ -75,8 +76,8 @@ impl fmt::Display for Note {
             }
             Note::BackOff { process, restarts, delay } => write!(f, "{process}: restart {restarts} in {delay}"),
             Note::GaveUp { process, restarts } => {
-                let restarts_ = plural(*restarts, "restart", "restarts");
-                write!(f, "{process}: not started again after {restarts} {restarts_} (max_restarts)")
+                let restarts = several(*restarts, "restart", "restarts");
+                write!(f, "{process}: not started again after {restarts} (max_restarts)")
             }
             Note::Held { process, needed_by } => {
                 write!(f, "{process}: held down until softstop start {process}")?;
@@ -90,25 +91,7 @@ impl fmt::Display for Note {
             Note::SignalForwarded { signal, process } => write!(f, "{process}: {signal} passed on"),
             Note::SignalMeans { signal, from, meaning } => {
                 write!(f, "{signal} from {from}: ")?;
-                match meaning {
-                    SignalMeaning::OwnStopSignal { program } => {
-                        write!(f, "{program}'s stop signal, so this is a stop; --stop-on (stop_on) says otherwise")
-                    }
-                    SignalMeaning::FromOutside => f.write_str(
-                        "from whoever runs the container, so this is a stop; --stop-on SIGTERM,SIGINT (stop_on) has it passed on",
-                    ),
-                    SignalMeaning::FromInside => write!(
-                        f,
-                        "from inside the container, so it is passed on; --stop-on SIGTERM,SIGINT,{signal} (stop_on) makes it a stop"
-                    ),
-                    SignalMeaning::ReadsAgain => f.write_str(
-                        "the configuration is read again; rewrite = { SIGHUP = \"SIGHUP\" } of the main process has it passed on instead",
-                    ),
-                    SignalMeaning::AsksForDump { program } => write!(
-                        f,
-                        "{program} answers it with a dump and goes on, so it is passed on; --stop-on SIGTERM,SIGINT,{signal} (stop_on) makes it a stop"
-                    ),
-                }
+                means(f, *signal, *meaning)
             }
             Note::OwnLimitReached { limit: OwnLimit::ProcessorTime } => f.write_str(
                 "softstop itself has used up the processor time that it was started with (RLIMIT_CPU, ulimit -t); \
@@ -174,28 +157,15 @@ impl fmt::Display for Note {
                 write!(f, "{process}: killed by the kernel's OOM killer ({})", memory(*limit, *kills))
             }
             Note::OomKilledOthers { count, limit, kills } => {
-                let processes = plural(*count, "process", "processes");
-                write!(
-                    f,
-                    "the kernel's OOM killer has killed {count} {processes} that softstop did not start itself ("
-                )?;
-                write!(f, "{})", memory(*limit, *kills))
+                let (killed, memory) = (several(*count, "process", "processes"), memory(*limit, *kills));
+                write!(f, "the kernel's OOM killer has killed {killed} that softstop did not start itself ({memory})")
             }
             Note::LastOutput { process, lines } => {
                 write!(f, "{process}: its last output: {}", super::inspection::quoted(lines))
             }
             Note::PidsNear { current, max, complete, processes, zombies, parent } => {
                 write!(f, "{current} of the {max} processes and threads that this container may have (pids.max)")?;
-                if *processes == 0 && !complete {
-                    return Ok(());
-                }
-                let (at_least, word) =
-                    (if *complete { "" } else { "at least " }, plural(*processes, "process", "processes"));
-                write!(f, "; {at_least}{processes} {word} below softstop, {at_least}{zombies} of them zombies")?;
-                match parent {
-                    Some(parent) => write!(f, ", most of which {parent} does not reap"),
-                    None => Ok(()),
-                }
+                if *processes > 0 || *complete { below(f, *complete, *processes, *zombies, parent.as_deref()) } else { Ok(()) }
             }
             Note::Killed { process, because, appeared_as, .. } => killed(f, process, because, appeared_as),
             Note::Stopped { process, exit: Some(exit), took, forced } => {
@@ -206,14 +176,13 @@ impl fmt::Display for Note {
                 write!(f, "{process}: does not end {took} after it was told to stop")
             }
             Note::Stragglers { signal, count, which } => {
-                write!(f, "{count} {}: sending {signal}", plural(*count, "straggler", "stragglers"))?;
+                write!(f, "{}: sending {signal}", several(*count, "straggler", "stragglers"))?;
                 list(f, which)
             }
             Note::GroupLeft { process, signalled: 0 } => write!(f, "{process}: others of its process group still run"),
             Note::GroupLeft { process, signalled } => {
-                write!(f, "{process}: others of its process group still run; {signalled} of them ")?;
-                f.write_str(plural(*signalled, "was", "were"))?;
-                f.write_str(" sent a stop signal")
+                let of_them = several(*signalled, "of them was", "of them were");
+                write!(f, "{process}: others of its process group still run; {of_them} sent a stop signal")
             }
             Note::StragglersGone { took } => write!(f, "stragglers are gone after {took}"),
             Note::Starved { lost } => {
@@ -236,8 +205,7 @@ impl fmt::Display for Note {
                 write!(f, "{lines} {what} of {stream} {were} lost: {why}")
             }
             Note::LeftBehind { count, which } => {
-                let which_ = plural(*count, "process does", "processes do");
-                write!(f, "{count} {which_} not end after SIGKILL: leaving")?;
+                write!(f, "{} not end after SIGKILL: leaving", several(*count, "process does", "processes do"))?;
                 list(f, which)
             }
             Note::Finished(result) => write!(f, "{result}"),
@@ -269,6 +237,42 @@ fn left_alone(f: &mut fmt::Formatter<'_>, needed_by: &[String]) -> fmt::Result {
     }
 }
 
+fn means(f: &mut fmt::Formatter<'_>, signal: Signal, meaning: SignalMeaning) -> fmt::Result {
+    match meaning {
+        SignalMeaning::OwnStopSignal { program } => {
+            write!(f, "{program}'s stop signal, so this is a stop; --stop-on (stop_on) says otherwise")
+        }
+        SignalMeaning::FromOutside => f.write_str(
+            "from whoever runs the container, so this is a stop; --stop-on SIGTERM,SIGINT (stop_on) has it passed on",
+        ),
+        SignalMeaning::FromInside => write!(
+            f,
+            "from inside the container, so it is passed on; --stop-on SIGTERM,SIGINT,{signal} (stop_on) makes it a stop"
+        ),
+        SignalMeaning::ReadsAgain => f.write_str(
+            "the configuration is read again; rewrite = { SIGHUP = \"SIGHUP\" } of the main process has it passed on instead",
+        ),
+        SignalMeaning::AsksForDump { program } => write!(
+            f,
+            "{program} answers it with a dump and goes on, so it is passed on; --stop-on SIGTERM,SIGINT,{signal} (stop_on) makes it a stop"
+        ),
+    }
+}
+
+/// What there is below softstop, as far as it was counted.
+fn below(
+    f: &mut fmt::Formatter<'_>,
+    complete: bool,
+    processes: usize,
+    zombies: usize,
+    parent: Option<&str>,
+) -> fmt::Result {
+    let at_least = if complete { "" } else { "at least " };
+    let processes = several(processes, "process", "processes");
+    write!(f, "; {at_least}{processes} below softstop, {at_least}{zombies} of them zombies")?;
+    parent.map_or(Ok(()), |parent| write!(f, ", most of which {parent} does not reap"))
+}
+
 fn list(f: &mut fmt::Formatter<'_>, which: &[String]) -> fmt::Result {
     if which.is_empty() { Ok(()) } else { write!(f, " ({})", which.join(", ")) }
 }
@@ -277,8 +281,7 @@ fn list(f: &mut fmt::Formatter<'_>, which: &[String]) -> fmt::Result {
 fn memory(limit: Option<MemoryLimit>, kills: u64) -> String {
     let limit = limit
         .map_or_else(|| "no limit in this cgroup".to_owned(), |limit| format!("{} {}", limit.file, bytes(limit.bytes)));
-    let word = plural(kills, "kill", "kills");
-    format!("{limit}, {kills} {word} in this cgroup")
+    format!("{limit}, {} in this cgroup", several(kills, "kill", "kills"))
 }
 
 fn bytes(n: u64) -> String {
