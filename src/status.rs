@@ -202,40 +202,6 @@ pub struct ProcessStatus {
     pub schedule: Option<ScheduleStatus>,
 }
 
-/// What tests of those who show it begin with.
-impl Status {
-    /// All is well, and has been for 7.412 s.
-    pub fn well(processes: Vec<ProcessStatus>) -> Status {
-        Status {
-            version: "0.1.0",
-            phase: Phase::Running,
-            started: true,
-            ready: true,
-            live: true,
-            uptime: Duration::from_millis(7412),
-            grace: Duration::from_secs(30),
-            processes,
-            ..Status::default()
-        }
-    }
-}
-
-impl ProcessStatus {
-    /// It runs as pid 7 for 5.25 s, and is ready.
-    pub fn well(name: &str) -> ProcessStatus {
-        ProcessStatus {
-            name: name.into(),
-            state: State::Running,
-            pid: Some(7),
-            started: true,
-            ready: true,
-            live: true,
-            running: Some(Duration::from_millis(5250)),
-            ..ProcessStatus::default()
-        }
-    }
-}
-
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbeStatus {
     pub probe: ProbeKind,
@@ -307,4 +273,43 @@ pub struct StopStatus {
     /// Until this step is cut short.
     #[serde(rename = "step_deadline_in_seconds", serialize_with = "seconds")]
     pub step_deadline_in: Duration,
+}
+
+/// What tests of those who show it begin with.
+#[cfg(test)]
+mod examples {
+    use super::*;
+
+    impl Status {
+        /// All is well, and has been for 7.412 s.
+        pub fn well(processes: Vec<ProcessStatus>) -> Status {
+            Status {
+                version: "0.1.0",
+                phase: Phase::Running,
+                started: true,
+                ready: true,
+                live: true,
+                uptime: Duration::from_millis(7412),
+                grace: Duration::from_secs(30),
+                processes,
+                ..Status::default()
+            }
+        }
+    }
+
+    impl ProcessStatus {
+        /// It runs as pid 7 for 5.25 s, and is ready.
+        pub fn well(name: &str) -> ProcessStatus {
+            ProcessStatus {
+                name: name.into(),
+                state: State::Running,
+                pid: Some(7),
+                started: true,
+                ready: true,
+                live: true,
+                running: Some(Duration::from_millis(5250)),
+                ..ProcessStatus::default()
+            }
+        }
+    }
 }
