@@ -79,7 +79,9 @@ impl Cause {
 
 named! {
     /// `SOFTSTOP_REASON`: why a hook or step is run. One word each, stable.
+    #[derive(Default)]
     pub enum Reason {
+        #[default]
         Start = "start",
         Restart = "restart",
         Signal = "signal",

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::Machine;
-use super::action::{Action, What};
+use super::action::What;
 use super::effects::Effects;
 use super::event::{ProcId, RunId};
 use super::process::{Input, State};
-use super::task::{FOREVER, TaskRun};
+use super::task::TaskRun;
 use crate::config::{Act, Config, Handler};
 use crate::facts::{Needless, Place, Reaction};
 use crate::plan::Plan;
@@ -105,14 +105,15 @@ impl Machine {
             (Reaction::Again { .. }, Act::Restart(process)) => {
                 self.take(ProcId(*process), Input::Again);
             }
-            (Reaction::Reload, _) => match self.may_reload() {
-                // Of one that comes while it is being read, one more is made.
-                Ok(()) => self.core.fx.push(Action::Reread { ask: None, dry_run: false }),
-                Err(why) => self.core.note(Note::NotReloaded { why }),
-            },
+            // Of one that comes while it is being read, one more is made.
+            (Reaction::Reload, _) => {
+                if let Err(why) = self.reread(None, false) {
+                    self.core.note(Note::NotReloaded { why });
+                }
+            }
             (Reaction::Task { .. }, Act::Task(_)) => {
                 let what = What::new(Place::OnChange, nth);
-                let task = TaskRun::announce(what, core.now, FOREVER, &core.plan, &mut core.fx);
+                let task = TaskRun::announce(what, core.now, &core.plan, &mut core.fx);
                 core.changes.rules[nth].task = Some(task);
             }
             _ => {}

@@ -36,8 +36,6 @@ pub(super) struct Core {
     pub changes: Changes,
     /// What the log has said of signals; each once.
     pub explained: Vec<SignalMeaning>,
-    /// The signal with which the main process's program is customarily stopped, once it has asked for the stop.
-    pub own_stop_signal: Option<Signal>,
     /// Limits of softstop's own that were reached and said, by their signals: two at the most.
     pub limits_said: Vec<Signal>,
 }
@@ -48,7 +46,7 @@ impl Core {
             processes: Processes::new(&plan),
             plan: Rc::new(plan),
             now: At::ZERO,
-            fx: Effects::new(),
+            fx: Effects::default(),
             announced_ready: false,
             orphans_reaped: 0,
             unready: false,
@@ -56,15 +54,14 @@ impl Core {
             renewal: Renewal::default(),
             changes: Changes::default(),
             explained: Vec::new(),
-            own_stop_signal: None,
             limits_said: Vec::new(),
         }
     }
 
     /// An input for one process. What it changes for the stop is done; the rest, its [`Change`] says.
     pub fn take(&mut self, id: ProcId, input: Input<'_>, stop: Option<&mut Stop>) -> Change {
-        let (plan, now, own_stop_signal) = (&self.plan, self.now, self.own_stop_signal);
-        let around = Around { id, plan, now, stop: stop.as_deref(), own_stop_signal };
+        let (plan, now) = (&self.plan, self.now);
+        let around = Around { id, plan, now, stop: stop.as_deref() };
         let change = self.processes.change(id.0, plan, now, &mut self.fx, |p, fx| {
             let change = p.take(input, &around, fx);
             p.forced |= change.forced && around.stop.is_some();
@@ -97,11 +94,6 @@ impl Core {
         !self.is_sidecar() && !self.processes.any(Fact::Exists)
     }
 
-    /// Who is neither ready nor has done what it was to do.
-    pub fn not_ready(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.processes.len()).filter(|i| self.processes.is(*i, Fact::NotReady))
-    }
-
     /// The dependency holds now, or has once (a start is decided once).
     pub fn fulfilled(&self, on: usize, condition: Condition) -> bool {
         self.processes[on].was().fulfils(condition)
@@ -126,7 +118,7 @@ impl Core {
 impl std::hash::Hash for Core {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.now, &self.processes, &self.fx, self.announced_ready, self.orphans_reaped).hash(state);
-        (self.unready, &self.asks, &self.explained, self.own_stop_signal, &self.limits_said).hash(state);
+        (self.unready, &self.asks, &self.explained, &self.limits_said).hash(state);
         (&self.renewal, &self.changes).hash(state);
     }
 }

@@ -7,8 +7,11 @@ use super::action::{Action, What};
 use super::event::{Exit, Reason, RunContext, RunId};
 use crate::report::Note;
 
+/// Why something is run, and the end of a process that it is about.
+pub(super) type Why = (Reason, Option<Exit>);
+
 /// Where actions are collected, with what every hook is given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Effects {
     pub out: Vec<Action>,
     pub runs: Runs,
@@ -16,8 +19,6 @@ pub(super) struct Effects {
     pub reason: Reason,
     /// `SOFTSTOP_EXIT_CODE`, once it is known.
     pub exit_code: Option<u8>,
-    /// The end that a post_exit task is about.
-    pub end: Option<Exit>,
     pub seen: Seen,
 }
 
@@ -36,17 +37,6 @@ pub(super) struct Seen {
 }
 
 impl Effects {
-    pub fn new() -> Effects {
-        Effects {
-            out: Vec::new(),
-            runs: Runs::default(),
-            reason: Reason::Start,
-            exit_code: None,
-            end: None,
-            seen: Seen::default(),
-        }
-    }
-
     pub fn push(&mut self, action: Action) {
         self.out.push(action);
     }
@@ -55,7 +45,7 @@ impl Effects {
         self.push(Action::Note(note));
     }
 
-    pub fn run(&mut self, what: What, limit: Duration, reason: Reason, end: Option<Exit>) -> RunId {
+    pub fn run(&mut self, what: What, limit: Duration, (reason, end): Why) -> RunId {
         let run = RunId(self.runs.next);
         self.runs.next += 1;
         self.runs.owners.insert(run, what);

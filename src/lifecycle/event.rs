@@ -78,15 +78,6 @@ pub enum Event {
     Tick,
 }
 
-impl Event {
-    pub(super) fn lost(&self) -> Duration {
-        match self {
-            Event::Late { lost } => *lost,
-            _ => Duration::ZERO,
-        }
-    }
-}
-
 /// One order: unique over softstop's life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct RequestId(pub u64);

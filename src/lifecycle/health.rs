@@ -116,10 +116,8 @@ impl ProbeRun {
                 if !self.between {
                     self.next = now + probe.period.max(SHORTEST);
                 }
-                self.flight = Some((
-                    fx.run(What::new(Place::Probe(self.process, self.kind), 0), limit, fx.reason, None),
-                    now + limit,
-                ));
+                let what = What::new(Place::Probe(self.process, self.kind), 0);
+                self.flight = Some((fx.run(what, limit, (fx.reason, None)), now + limit));
                 Some(Step::Nothing)
             }
             _ => None,
@@ -217,7 +215,7 @@ mod tests {
     }
 
     fn live(kind: ProbeKind, probe: &Probe, eager: bool, takes: Duration, answers_from: Duration, until: At) -> Seen {
-        let mut fx = Effects::new();
+        let mut fx = Effects::default();
         let mut run = ProbeRun::begin(kind, ProcId(0), probe, At::ZERO, At::ZERO);
         run.eager &= eager;
         let mut seen = Seen { attempts: Vec::new(), passes: None };

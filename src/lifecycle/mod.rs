@@ -35,6 +35,7 @@ mod up;
 mod view;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use self::core::Core;
 use action::{Action, What};
@@ -148,7 +149,7 @@ impl Machine {
     }
 
     /// How long it has run, if it does and is not told to end.
-    pub fn ran(&self, process: ProcId, now: At) -> Option<std::time::Duration> {
+    pub fn ran(&self, process: ProcId, now: At) -> Option<Duration> {
         match &self.core.processes[process.0].state {
             State::Running(r) => Some(now.since(r.body.since)),
             _ => None,
@@ -161,7 +162,8 @@ impl Machine {
     }
 
     fn happens(&mut self, at: At, event: Event) {
-        self.time_passes(at, event.lost());
+        let lost = if let Event::Late { lost } = event { lost } else { Duration::ZERO };
+        self.time_passes(at, lost);
         self.core.processes.look(self.core.now, &mut self.core.fx);
         self.handle(event);
     }
@@ -261,8 +263,8 @@ impl Machine {
         if let Phase::Stopping(stop) = &mut self.phase {
             stop.answered(run);
         }
-        if let Some(process) = what.place.process() {
-            self.take(*process, Input::Answered { what, run, outcome });
+        if let Place::Probe(process, kind) = what.place {
+            self.take(process, Input::Probed { kind, run, outcome });
             return;
         }
         let (now, plan) = (self.core.now, Rc::clone(&self.core.plan));

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::ops::{Bound, Deref};
 
-use super::action::ProbeKind;
 use super::effects::Effects;
-use super::process::{Around, End, PostStart, Proc, State, Timer};
+use super::process::{PostStart, Proc, State, Timer};
 use crate::config::Condition;
 use crate::plan::Plan;
 use crate::time::At;
@@ -22,8 +21,7 @@ pub(super) struct Processes {
     /// The rest follows from the list: of each what is counted and timed, as of its last change.
     known: Vec<Known>,
     counts: [usize; FACTS],
-    stop: Timed,
-    life: Timed,
+    timed: [Timed; KINDS],
     /// Who waits for a process to be ready or to end, by that process.
     awaited_by: BTreeMap<usize, Ids>,
     /// Changed, and not seen, latched or announced since.
@@ -59,7 +57,7 @@ pub(super) enum Fact {
     /// Neither ready nor done with what it was to do; a task that has been done once is done.
     NotReady,
     NeverStarted,
-    /// A result on its health stands against it, or it has a liveness probe and has ended for good.
+    /// [`Proc::is_unwell`].
     NotLive,
     /// It does not start by itself, and is not up.
     AtRest,
@@ -71,11 +69,13 @@ const FACTS: usize = Fact::AtRest as usize + 1;
 struct Known {
     /// A bit for each [`Fact`].
     facts: u16,
-    stop_at: At,
-    life_at: At,
+    at: [At; KINDS],
     /// Whom its task waits for.
     awaits: Option<usize>,
 }
+
+/// What is timed apart: the stop of a process, which comes first, and all else of it.
+const KINDS: usize = 2;
 
 /// The timers of one kind: by time, and those whose time has come.
 #[derive(Clone, Debug, Default)]
@@ -135,14 +135,13 @@ impl Processes {
     /// As if nothing was known of them yet.
     fn of(list: Vec<Proc>, plan: &Plan) -> Processes {
         let count = list.len();
-        let never = Known { facts: 0, stop_at: At::NEVER, life_at: At::NEVER, awaits: None };
+        let never = Known { facts: 0, at: [At::NEVER; KINDS], awaits: None };
         let is_unmet = |(on, condition): &&(usize, Condition)| !list[*on].was().fulfils(*condition);
         let unmet = plan.config.processes.iter().map(|p| p.after.iter().filter(is_unmet).count()).collect();
         Processes {
             known: vec![never; count],
             counts: [0; FACTS],
-            stop: Timed::default(),
-            life: Timed::default(),
+            timed: Default::default(),
             awaited_by: BTreeMap::new(),
             unseen: Ids::new(),
             unlatched: Ids::new(),
@@ -173,11 +172,11 @@ impl Processes {
     fn changed(&mut self, id: usize, plan: &Plan, now: At, fx: &Effects) {
         self.count(id, plan);
         let (p, known) = (&self.list[id], &mut self.known[id]);
-        let (stop_at, life_at) = times(p);
-        let (stop_before, life_before) = (known.stop_at, known.life_at);
-        (known.stop_at, known.life_at) = (stop_at, life_at);
-        self.stop.set(id, stop_before, stop_at, stop_at <= now || p.holds(Timer::Stop, fx));
-        self.life.set(id, life_before, life_at, life_at <= now || p.holds(Timer::Life, fx));
+        let (at, due) = (times(p), dues(p, now, fx));
+        let before = std::mem::replace(&mut known.at, at);
+        for (kind, timed) in self.timed.iter_mut().enumerate() {
+            timed.set(id, before[kind], at[kind], due[kind]);
+        }
         let awaits = p.awaits();
         let before = std::mem::replace(&mut known.awaits, awaits);
         if before != awaits {
@@ -244,9 +243,8 @@ impl Processes {
             let seen = (p.alive(), p.ready());
             if fx.seen.set(id, seen) != seen {
                 for by in self.awaited_by.get(&id).into_iter().flatten() {
-                    let (by, known, p) = (*by, &self.known[*by], &self.list[*by]);
-                    self.stop.set_due(by, known.stop_at <= now || p.holds(Timer::Stop, fx));
-                    self.life.set_due(by, known.life_at <= now || p.holds(Timer::Life, fx));
+                    let due = dues(&self.list[*by], now, fx);
+                    self.timed.iter_mut().zip(due).for_each(|(timed, due)| timed.set_due(*by, due));
                 }
             }
         }
@@ -276,9 +274,9 @@ impl Processes {
     }
 
     /// Says who has become ready.
-    pub fn announce(&mut self, plan: &Plan, now: At, fx: &mut Effects) {
+    pub fn announce(&mut self, plan: &Plan, fx: &mut Effects) {
         while let Some(id) = self.unannounced.pop_first() {
-            self.list[id].announce(&Around::up(id, plan, now), fx);
+            self.list[id].announce(id, plan, fx);
         }
     }
 
@@ -306,19 +304,16 @@ impl Processes {
     // === time ===
 
     pub fn time_passes(&mut self, before: At, now: At) {
-        self.stop.time_passes(before, now);
-        self.life.time_passes(before, now);
+        self.timed.iter_mut().for_each(|timed| timed.time_passes(before, now));
     }
 
     pub fn next_deadline(&self) -> Option<At> {
-        let first = |timed: &Timed| timed.by_time.first().map(|(at, _)| *at);
-        first(&self.stop).into_iter().chain(first(&self.life)).min()
+        self.timed.iter().filter_map(|timed| timed.by_time.first()).map(|(at, _)| *at).min()
     }
 
     /// The first from `from` on of whom this may be due; of its life, or its probes.
     pub fn next_due(&self, timer: Timer, from: usize) -> Option<usize> {
-        let timed = if timer == Timer::Stop { &self.stop } else { &self.life };
-        timed.due.range(from..).next().copied()
+        self.timed[usize::from(timer != Timer::Stop)].due.range(from..).next().copied()
     }
 }
 
@@ -341,20 +336,16 @@ impl Processes {
 
     fn agrees(&self, id: usize, p: &Proc, plan: &Plan, now: At, fx: &Effects) -> bool {
         let known = &self.known[id];
-        let (stop_at, life_at) = times(p);
-        let timed = known.facts == facts(p, id, plan)
-            && (known.stop_at, known.life_at, known.awaits) == (stop_at, life_at, p.awaits())
-            && [(&self.stop, stop_at, p.holds(Timer::Stop, fx)), (&self.life, life_at, p.holds(Timer::Life, fx))]
-                .into_iter()
-                .all(|(timed, at, holds)| {
-                    let listed = timed.by_time.iter().filter(|(_, other)| *other == id).eq([&(at, id)]);
-                    let due = timed.due.contains(&id);
-                    (listed || at == At::NEVER) && due == (at <= now || holds)
-                });
+        let mut timed = self.timed.iter().zip(known.at).zip(dues(p, now, fx));
+        let is_timed = timed.all(|((timed, at), due)| {
+            let listed = timed.by_time.iter().filter(|(_, other)| *other == id).eq([&(at, id)]);
+            (listed || at == At::NEVER) && timed.due.contains(&id) == due
+        });
+        let is_known = (known.facts, known.at, known.awaits) == (facts(p, id, plan), times(p), p.awaits());
         let waits = plan.config.processes[id].after.iter();
         let unmet = waits.filter(|(on, condition)| !self.list[*on].was().fulfils(*condition)).count();
         let dependents = plan.order.dependents[id].iter().filter(|(on, _)| !self.list[*on].ended()).count();
-        timed && (self.unmet[id], self.dependents[id]) == (unmet, dependents)
+        is_known && is_timed && (self.unmet[id], self.dependents[id]) == (unmet, dependents)
     }
 }
 
@@ -373,22 +364,25 @@ impl Hash for Processes {
     }
 }
 
-/// When something of its stop is due, and of the rest.
-fn times(p: &Proc) -> (At, At) {
+/// When something of each kind is due.
+fn times(p: &Proc) -> [At; KINDS] {
     let at = |timer| p.timer(timer).unwrap_or(At::NEVER);
-    (at(Timer::Stop), at(Timer::Life).min(at(Timer::Probes)))
+    [at(Timer::Stop), at(Timer::Life).min(at(Timer::Probes))]
+}
+
+/// What of each kind is.
+fn dues(p: &Proc, now: At, fx: &Effects) -> [bool; KINDS] {
+    [p.is_due(Timer::Stop, now, fx), p.is_due(Timer::Life, now, fx) || p.is_due(Timer::Probes, now, fx)]
 }
 
 fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
     let is_service = plan.is_service(id);
-    let probed = plan.probe(id, ProbeKind::Liveness).is_some() && is_service;
-    let over = matches!(&p.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable { .. }));
     let by_order = !plan.config.processes[id].autostart;
-    let at_rest = by_order && matches!(p.state, State::Held | State::Ended(_));
+    let at_rest = by_order && matches!(p.state, State::Held { .. } | State::Ended(_));
     // Nobody waits for what is scheduled, whether it runs or not.
     let removed = plan.config.processes[id].removed;
     let is_spare =
-        removed || plan.config.processes[id].schedule.is_some() || by_order && matches!(p.state, State::Held);
+        removed || plan.config.processes[id].schedule.is_some() || by_order && matches!(p.state, State::Held { .. });
     let is_done = p.completed(is_service) || plan.is_task(id) && p.was().completed;
     let all = [
         (Fact::Starting, matches!(p.state, State::Starting)),
@@ -399,7 +393,7 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
         (Fact::Leaves, p.leaves()),
         (Fact::NotReady, !(p.ready() || is_done || is_spare)),
         (Fact::NeverStarted, !(p.was().started || is_spare)),
-        (Fact::NotLive, (p.unhealthy || probed && over) && !removed),
+        (Fact::NotLive, p.is_unwell(id, plan) && !removed),
         (Fact::AtRest, at_rest || removed && p.ended()),
     ];
     all.into_iter().filter(|(_, is)| *is).fold(0, |facts, (fact, _)| facts | 1 << fact as usize)

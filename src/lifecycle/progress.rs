@@ -32,10 +32,6 @@ impl ProgressLog {
         self.known.as_ref().map(|p| &p.awaited)
     }
 
-    fn is_alarming(&self) -> bool {
-        self.known.as_ref().is_some_and(|p| p.alarming)
-    }
-
     /// Why it has not ended, for who has no more time to wait.
     pub fn reason(&self) -> Option<Unfinished> {
         self.known.as_ref().map(|p| Unfinished { awaited: p.awaited.clone(), detail: p.detail.clone() })
@@ -61,10 +57,11 @@ impl TaskRun {
     /// A line about how far it is, if one is due.
     pub(super) fn say(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
         let due = self.progress_log.due(self.began).is_some_and(|at| now >= at);
-        let Some(progress) = self.progress_log.awaited().filter(|_| due).cloned() else { return };
+        let known = self.progress_log.known.as_ref().filter(|_| due);
+        let Some(Progress { awaited, alarming, .. }) = known else { return };
         let (place, name) = plan.named(self.what);
         let (waited, limit) = (Secs(now.since(self.began)), Secs(self.until.since(self.began)));
-        fx.note(Note::Waiting { place, name, progress, alarming: self.progress_log.is_alarming(), waited, limit });
+        fx.note(Note::Waiting { place, name, progress: awaited.clone(), alarming: *alarming, waited, limit });
         self.progress_log.said(now);
     }
 }

@@ -15,7 +15,7 @@ use super::event::{ProcId, RequestId};
 use super::process::{End, Input, PostStart, Proc, Running, State};
 use super::requests::{Handled, Until};
 use crate::config::{Condition, Config, Process};
-use crate::facts::{Changed, Difference};
+use crate::facts::Difference;
 use crate::plan::reload::{Reload, needs_restart};
 use crate::report::{Done, Note, Refusal};
 use crate::sorted;
@@ -65,26 +65,25 @@ impl Machine {
     // === asked for ===
 
     pub(super) fn command_reload(&mut self, ask: RequestId, wait: bool, dry_run: bool) -> Handled {
-        self.may_reload()?;
-        self.core.fx.push(Action::Reread { ask: Some(ask), dry_run });
+        self.reread(Some(ask), dry_run)?;
         self.wait(ask, Until::Reread { wait })
     }
 
     pub(super) fn reload_by_signal(&mut self) {
-        match self.may_reload() {
-            Ok(()) => {
-                self.core.renewal.refused = false;
-                self.core.fx.push(Action::Reread { ask: None, dry_run: false });
-            }
-            Err(why) => {
-                if !std::mem::replace(&mut self.core.renewal.refused, true) {
-                    self.core.note(Note::NotReloaded { why });
-                }
-            }
+        let refused = self.reread(None, false).err();
+        let before = std::mem::replace(&mut self.core.renewal.refused, refused.is_some());
+        if let Some(why) = refused.filter(|_| !before) {
+            self.core.note(Note::NotReloaded { why });
         }
     }
 
-    pub(super) fn may_reload(&self) -> Result<(), Refusal> {
+    pub(super) fn reread(&mut self, ask: Option<RequestId>, dry_run: bool) -> Result<(), Refusal> {
+        self.may_reload()?;
+        self.core.fx.push(Action::Reread { ask, dry_run });
+        Ok(())
+    }
+
+    fn may_reload(&self) -> Result<(), Refusal> {
         self.unless_stopping(Refusal::NothingReloads)?;
         if self.core.plan.config.source.is_none() {
             return Err(Refusal::NoConfiguration);
@@ -148,24 +147,16 @@ impl Machine {
         for (id, next) in &core.renewal.next {
             old.processes[*id] = next.process.clone();
         }
-        let mut reload = Reload::new(&old, config.clone(), |id| core.processes[id].is_removed());
-        // Who is down takes over what is new without being started for it.
-        let (restarted, down): (Vec<usize>, _) = reload.restarted.iter().partition(|id| core.is_restarted(**id));
-        let named = |id: &usize| reload.config.processes[*id].name.as_str();
-        let is_down = |changed: &Changed| down.iter().any(|id| named(id) == changed.process);
-        let (moved, kept) = std::mem::take(&mut reload.difference.restarted).into_iter().partition(is_down);
-        reload.difference.restarted = kept;
-        reload.difference.changed.extend::<Vec<Changed>>(moved);
-        reload.changed.extend(down);
-        reload.restarted = restarted;
-        reload
+        Reload::new(&old, config.clone(), &|id| core.processes[id].is_removed(), &|id| core.is_restarted(id))
     }
 
     fn reload(&mut self, config: &Config) -> Difference {
         let reload = self.laid_over(config);
         let core = &mut self.core;
         let before = Rc::clone(&core.plan);
-        let returns: Vec<usize> = reload.added.iter().copied().filter(|id| core.is_leaving(*id)).collect();
+        // Taken out before, and not ended yet.
+        let is_leaving = |id: &usize| core.processes.get(*id).is_some_and(|p| !p.is_removed());
+        let returns: Vec<usize> = reload.added.iter().copied().filter(is_leaving).collect();
         core.adopt(&reload);
         let removed = |id: &usize| core.plan.config.processes[*id].removed && !core.processes[*id].is_removed();
         let removals: BTreeSet<usize> = sorted::collected((0..core.processes.len()).filter(removed));
@@ -185,7 +176,6 @@ impl Machine {
                 self.take(ProcId(id), Input::Reconfigured { was: before.config.processes.get(id) });
             }
         }
-        // It is on its way out, and comes back.
         for id in returns {
             self.take(ProcId(id), Input::Again);
         }
@@ -299,7 +289,7 @@ impl Core {
     /// Nothing goes on with what it was.
     fn may_take_over(&self, id: usize, while_running: bool) -> bool {
         match &self.processes[id].state {
-            State::Waiting | State::Backoff { .. } | State::Held => true,
+            State::Waiting | State::Backoff { .. } | State::Held { .. } => true,
             State::Running(Running { post_start: PostStart::Doing(..), .. }) => false,
             State::Running(_) => while_running,
             State::Ended(end) => !matches!(end, End::Unkillable { itself: true }),
@@ -314,13 +304,8 @@ impl Core {
             State::Running(_) | State::Backoff { .. } | State::Starting => true,
             State::Stopping(_) | State::GroupTermination(_) => !p.hold,
             State::Ended(End::Exited(_) | End::StartFailed { .. }) => self.plan.config.processes[id].autostart,
-            State::Waiting | State::Held | State::Ended(_) => false,
+            State::Waiting | State::Held { .. } | State::Ended(_) => false,
         }
-    }
-
-    /// It was taken out, and has not ended yet.
-    fn is_leaving(&self, id: usize) -> bool {
-        self.plan.config.processes.get(id).is_some_and(|process| process.removed) && !self.processes[id].is_removed()
     }
 
     /// As far as those that are started after it need it.
@@ -328,7 +313,7 @@ impl Core {
         let p = &self.processes[id];
         match &p.state {
             // One that fails is not waited for: what it was once was enough.
-            State::Held | State::Ended(_) | State::Backoff { .. } => true,
+            State::Held { .. } | State::Ended(_) | State::Backoff { .. } => true,
             State::Running(_) if !p.again => {
                 let dependents = &self.plan.order.dependents[id];
                 let waiting = dependents.iter().filter(|(by, _)| self.renewal.restarts.contains_key(by));

@@ -10,6 +10,7 @@ use super::action::{Action, Answer};
 use super::core::Core;
 use super::event::{Cause, Client, Order, ProcId, RequestId};
 use super::process::{End, Input, State};
+use super::processes::Fact;
 use super::stop::Stop;
 use crate::facts::Difference;
 use crate::nearest::nearest;
@@ -132,8 +133,8 @@ impl Machine {
     fn command_ready(&mut self) -> Handled {
         self.unless_stopping(Refusal::StaysUnready)?;
         self.core.unready = false;
-        let but_for = self.core.not_ready().map(|i| self.core.plan.name(i).to_string()).collect();
-        Ok(Some(Done::Ready { but_for }))
+        let not_ready = self.core.ids().filter(|id| self.core.processes.is(id.0, Fact::NotReady));
+        Ok(Some(Done::Ready { but_for: not_ready.map(|id| self.core.name(id)).collect() }))
     }
 
     fn command_reopen(&mut self) -> Handled {
@@ -202,12 +203,12 @@ impl Machine {
         self.unless_stopping(Refusal::StopRequested)?;
         let process = name.to_string();
         let p = &self.core.processes[id.0];
-        if matches!(p.state, State::Held | State::Ended(_)) && !p.rests_until_its_time() {
+        if matches!(p.state, State::Held { .. } | State::Ended(_)) && !p.rests_until_its_time() {
             return Ok(Some(Done::DownAlready { process }));
         }
         self.take(id, Input::Hold);
         match self.core.processes[id.0].state {
-            State::Held => self.is_held(id),
+            State::Held { .. } => self.is_held(id),
             _ if wait => self.wait(ask, Until::Held(id)),
             _ => Ok(Some(Done::Holding { process })),
         }
@@ -221,7 +222,7 @@ impl Machine {
         self.unless_stopping(Refusal::StopRequested)?;
         let (p, process) = (&self.core.processes[id.0], self.core.name(id));
         match &p.state {
-            State::Held => self.is_held(id),
+            State::Held { .. } => self.is_held(id),
             // Not even SIGKILL has ended it.
             State::Ended(_) => Ok(Some(Done::DownAlready { process })),
             _ if self.core.plan.config.processes[id.0].removed => Err(Refusal::Removed { process }),
@@ -237,7 +238,7 @@ impl Machine {
             _ if self.core.plan.config.processes[id.0].removed => Err(Refusal::Removed { process }),
             _ if p.again => Ok(None),
             State::Running(r) => Ok(Some(Done::Started { process, pid: r.body.pid })),
-            State::Held => Err(Refusal::HeldDown { process }),
+            State::Held { .. } => Err(Refusal::HeldDown { process }),
             _ if p.hold => Err(Refusal::HeldDown { process }),
             State::Ended(End::CannotStart { on }) => Err(Refusal::WaitsInVain { process, on: self.core.name(*on) }),
             _ => Err(Refusal::StartFailed { process, error: p.last_error.clone() }),

@@ -67,10 +67,11 @@ impl Machine {
         match decision {
             Decision::Stop => {
                 // Whoever asks again changes nothing of what the processes are sent.
-                if self.phase.stop().is_none_or(|stop| stop.hold) {
-                    self.core.own_stop_signal = program.filter(|p| p.stop == signal).map(|_| signal);
-                }
+                let decides = self.phase.stop().is_none_or(|stop| stop.hold);
                 self.request_stop(Cause::Signal { signal, sender });
+                if let Some(stop) = self.phase.stop_mut().filter(|_| decides) {
+                    stop.signal_is_mains = program.is_some_and(|p| p.stop == signal);
+                }
             }
             Decision::PassOn => self.pass_on(signal, sender),
             Decision::Reload => self.reload_by_signal(),

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::action::{Action, What};
-use super::effects::Effects;
-use super::event::{Exit, Outcome, ProcId, Progress, RunId};
+use super::effects::{Effects, Why};
+use super::event::{Outcome, ProcId, Progress, RunId};
 use super::progress::ProgressLog;
 use crate::config::handler::Until;
 use crate::config::{Handler, Retries};
-use crate::facts::{Awaited, Failure, Needless, Reason, Unfinished};
+use crate::facts::{Awaited, Failure, Needless, Unfinished};
 use crate::plan::Plan;
 use crate::plan::budget::task_length;
 use crate::report::{Note, Secs, TaskResult};
@@ -29,11 +29,8 @@ pub(super) struct TaskRun {
     /// `until` is where its slice of the budget ends, before its own timeout would.
     pub cut: bool,
     pub attempts: u32,
-    /// What every attempt is told.
-    reason: Reason,
-    end: Option<Exit>,
-    /// When its result was known; its beginning until then.
-    pub ended: At,
+    /// For every attempt.
+    why: Why,
     last: Option<Failure>,
     pub progress_log: Box<ProgressLog>,
     state: State,
@@ -51,12 +48,13 @@ enum State {
     },
     /// Before the next attempt.
     Pausing(At),
-    Over(Box<TaskResult>),
+    /// With its result, since then.
+    Over(Box<TaskResult>, At),
 }
 
 impl TaskRun {
     /// Begin with at most `slice`; the task's own timeout may end it earlier.
-    pub fn begin(what: What, now: At, slice: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
+    pub fn begin(why: Why, what: What, now: At, slice: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
         let length = plan.task(what).and_then(task_length);
         let limit = length.map_or(slice, |t| t.min(slice));
         let cut = length.is_none_or(|t| t > slice);
@@ -66,9 +64,7 @@ impl TaskRun {
             until: now + limit,
             cut,
             attempts: 0,
-            reason: fx.reason,
-            end: fx.end,
-            ended: now,
+            why,
             last: None,
             progress_log: Box::default(),
             state: State::Pausing(now),
@@ -77,11 +73,11 @@ impl TaskRun {
         run
     }
 
-    /// The same, with the line that says it.
-    pub fn announce(what: What, now: At, slice: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
+    /// One that has all the time there is begins, with the line that says it.
+    pub fn announce(what: What, now: At, plan: &Plan, fx: &mut Effects) -> TaskRun {
         let (place, name) = plan.named(what);
         fx.note(Note::TaskBegan { place, name });
-        TaskRun::begin(what, now, slice, plan, fx)
+        TaskRun::begin((fx.reason, None), what, now, FOREVER, plan, fx)
     }
 
     fn attempt(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
@@ -92,9 +88,9 @@ impl TaskRun {
                 if fx.seen.alive(*process) {
                     let to = plan.config.processes[*process].signal_to;
                     fx.push(Action::Signal { process: ProcId(*process), signal: *signal, to, wake: false });
-                    over(TaskResult::Done)
+                    over(TaskResult::Done, now)
                 } else {
-                    over(failed(Failure::NotRunning { process: plan.name(*process).to_string() }))
+                    over(failed(Failure::NotRunning { process: plan.name(*process).to_string() }), now)
                 }
             }
             Some(Handler::WaitProcess { process, until }) => {
@@ -105,14 +101,19 @@ impl TaskRun {
                 }));
                 State::Awaiting { process: *process, until: *until }
             }
-            Some(_) => State::Trying(fx.run(self.what, self.until.left(now), self.reason, self.end)),
-            None => over(TaskResult::Cancelled { why: Needless::NothingToDo }),
+            Some(_) => State::Trying(fx.run(self.what, self.until.left(now), self.why)),
+            None => over(TaskResult::Cancelled { why: Needless::NothingToDo }, now),
         };
     }
 
     pub fn result(&self) -> Option<&TaskResult> {
+        self.over().map(|(result, _)| result)
+    }
+
+    /// Its result, and since when it is known.
+    pub fn over(&self) -> Option<(&TaskResult, At)> {
         match &self.state {
-            State::Over(result) => Some(result),
+            State::Over(result, at) => Some((result, *at)),
             _ => None,
         }
     }
@@ -155,10 +156,9 @@ impl TaskRun {
         if self.in_flight() != Some(run) {
             return false;
         }
-        self.ended = now;
         let failure = match outcome {
             Outcome::Ok => {
-                self.state = over(TaskResult::Done);
+                self.state = over(TaskResult::Done, now);
                 return true;
             }
             Outcome::Failed(failure) => failure.clone(),
@@ -178,7 +178,7 @@ impl TaskRun {
             let pause = plan.task(self.what).map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));
             State::Pausing(now + pause)
         } else {
-            over(failed(failure))
+            over(failed(failure), now)
         };
         true
     }
@@ -186,17 +186,17 @@ impl TaskRun {
     /// Act on whatever is due; `true` when something changed.
     pub fn on_time(&mut self, now: At, plan: &Plan, fx: &mut Effects) -> bool {
         match self.state {
-            State::Over(_) => return false,
+            State::Over(..) => return false,
             // A sleep that ends exactly where its limit does has been slept.
-            State::Sleeping(end) if now >= end => self.state = over(TaskResult::Done),
-            State::Awaiting { .. } if self.holds(fx) => self.state = over(TaskResult::Done),
+            State::Sleeping(end) if now >= end => self.state = over(TaskResult::Done, now),
+            State::Awaiting { .. } if self.holds(fx) => self.state = over(TaskResult::Done, now),
             _ if now >= self.until => {
                 if let State::Trying(run) = self.state {
                     fx.push(Action::Cancel { run, kill: true });
                 }
                 let reason = self.reason();
                 let cut = TaskResult::Cut { reason: reason.clone() };
-                self.state = over(if self.cut { cut } else { TaskResult::TimedOut { reason } });
+                self.state = over(if self.cut { cut } else { TaskResult::TimedOut { reason } }, now);
             }
             State::Pausing(end) if now >= end => self.attempt(now, plan, fx),
             _ => {
@@ -204,7 +204,6 @@ impl TaskRun {
                 return false;
             }
         }
-        self.ended = now;
         true
     }
 
@@ -218,7 +217,7 @@ impl TaskRun {
 
     /// softstop lost so much time: an attempt gets it back, as far as it has `most` from now on. A sleep has passed.
     pub fn give_back(&mut self, lost: Duration, now: At, most: Duration) {
-        if matches!(self.state, State::Over(_) | State::Sleeping(_)) {
+        if matches!(self.state, State::Over(..) | State::Sleeping(_)) {
             return;
         }
         let had = self.until.left(now - lost);
@@ -252,14 +251,13 @@ impl TaskRun {
         if let Some(run) = run {
             fx.push(Action::Cancel { run, kill });
         }
-        self.state = over(result);
-        self.ended = now;
+        self.state = over(result, now);
         run.map(|run| (run, self.what))
     }
 
     pub fn timer(&self) -> Option<At> {
         let next = match self.state {
-            State::Over(_) => return None,
+            State::Over(..) => return None,
             State::Trying(_) | State::Awaiting { .. } => self.until,
             State::Sleeping(end) | State::Pausing(end) => end.min(self.until),
         };
@@ -267,8 +265,8 @@ impl TaskRun {
     }
 }
 
-fn over(result: TaskResult) -> State {
-    State::Over(Box::new(result))
+fn over(result: TaskResult, now: At) -> State {
+    State::Over(Box::new(result), now)
 }
 
 fn failed(reason: Failure) -> TaskResult {

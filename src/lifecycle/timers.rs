@@ -60,8 +60,7 @@ impl Machine {
     }
 
     fn process_due(&mut self, id: usize, timer: Timer) -> bool {
-        let (p, fx) = (&self.core.processes[id], &self.core.fx);
-        let due = p.holds(timer, fx) || p.timer(timer).is_some_and(|at| self.core.now >= at);
+        let due = self.core.processes[id].is_due(timer, self.core.now, &self.core.fx);
         due && self.take(ProcId(id), Input::Due(timer))
     }
 }

@@ -22,7 +22,7 @@ impl Machine {
         self.phase = match core.plan.config.init.get(index) {
             Some(_) => {
                 let what = What::new(Place::Init, index);
-                Phase::Init { task: TaskRun::announce(what, core.now, FOREVER, &core.plan, &mut core.fx) }
+                Phase::Init { task: TaskRun::announce(what, core.now, &core.plan, &mut core.fx) }
             }
             None => Phase::Up { follow: None },
         };
@@ -75,7 +75,8 @@ impl Machine {
                 return true;
             }
         };
-        *follow = Some(TaskRun::begin(What::new(Place::Follow, nth), core.now, FOREVER, &core.plan, &mut core.fx));
+        let (why, what) = ((core.fx.reason, None), What::new(Place::Follow, nth));
+        *follow = Some(TaskRun::begin(why, what, core.now, FOREVER, &core.plan, &mut core.fx));
         true
     }
 
@@ -128,7 +129,7 @@ impl Machine {
     /// Say who has become ready, and that all are.
     pub(super) fn announce(&mut self) {
         let core = &mut self.core;
-        core.processes.announce(&core.plan, core.now, &mut core.fx);
+        core.processes.announce(&core.plan, &mut core.fx);
         if !self.core.announced_ready && self.ready() {
             self.core.announced_ready = true;
             let config = &self.core.plan.config;

@@ -38,9 +38,7 @@ impl Machine {
 
     fn is_live(&self, process: usize) -> bool {
         let p = &self.core.processes[process];
-        let probed = self.core.plan.probe(process, ProbeKind::Liveness).is_some() && self.core.plan.is_service(process);
-        let ended = matches!(&p.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable { .. }));
-        !(p.unhealthy || probed && ended && !self.stopping())
+        !p.unhealthy && (self.stopping() || !p.is_unwell(process, &self.core.plan))
     }
 
     fn phase_word(&self) -> status::Phase {
@@ -156,38 +154,25 @@ impl Machine {
             State::Waiting if matches!(self.phase, Phase::New | Phase::Init { .. }) => {
                 (Waiting, Some(Why::PodInitializing), None)
             }
-            State::Waiting => {
-                let after = &self.core.plan.config.processes[id.0].after;
-                let missing = after.iter().find(|(on, condition)| !self.core.fulfilled(*on, *condition)).copied();
-                let missing = missing.or(self.core.waits_for_restart(id.0));
-                let message = missing.map(|(on, condition)| Trouble::WaitsFor {
-                    on: self.core.plan.name(on).to_string(),
-                    condition,
-                    held: matches!(self.core.processes[on].state, State::Held),
-                });
-                (Waiting, Some(Why::Dependency), message)
-            }
+            State::Waiting => (Waiting, Some(Why::Dependency), self.waits_for(id)),
             State::Starting => (Waiting, Some(Why::Starting), None),
             State::Backoff { .. } => (Waiting, Some(Why::CrashLoopBackOff), not_started()),
             State::Running(_) if p.suspended.is_some() => (Running, Some(Why::Stopped), suspended()),
             State::Running(r) => (Running, None, not_ready_because(p, r)),
             State::Stopping(_) => (Running, Some(Why::Stopping), suspended()),
-            State::GroupTermination(_) if p.is_at_post_exit() => {
-                (Running, Some(Why::Stopping), Some(Trouble::PostExit))
+            State::GroupTermination(_) => {
+                let trouble = if p.is_at_post_exit() { Trouble::PostExit } else { Trouble::Stragglers };
+                (Running, Some(Why::Stopping), Some(trouble))
             }
-            State::GroupTermination(_) => (Running, Some(Why::Stopping), Some(Trouble::Stragglers)),
-            State::Held if p.rests_until_its_time() => (Waiting, Some(Why::Scheduled), None),
-            State::Held => {
+            State::Held { .. } if p.rests_until_its_time() => (Waiting, Some(Why::Scheduled), None),
+            State::Held { .. } => {
                 let config = &self.core.plan.config.processes[id.0];
                 let by_order = config.autostart || config.schedule.is_some();
                 (Waiting, Some(Why::Held), Some(Trouble::Held { process: self.core.name(id), by_order }))
             }
-            State::Ended(End::Exited(exit)) if p.fell_silent => {
-                (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: true }))
-            }
-            State::Ended(End::Exited(_)) if p.succeeded() => (Terminated, Some(Why::Completed), None),
+            State::Ended(End::Exited(_)) if p.succeeded() && !p.fell_silent => (Terminated, Some(Why::Completed), None),
             State::Ended(End::Exited(exit)) => {
-                (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: false }))
+                (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: p.fell_silent }))
             }
             State::Ended(End::StartFailed { .. }) => (Terminated, Some(Why::StartError), not_started()),
             State::Ended(End::CannotStart { on }) => {
@@ -196,6 +181,15 @@ impl Machine {
             State::Ended(End::NotStarted | End::Removed) => (Waiting, Some(Why::Stopped), None),
             State::Ended(End::Unkillable { .. }) => (Running, Some(Why::Unkillable), None),
         }
+    }
+
+    /// What it waits for to be started, and what is missing.
+    fn waits_for(&self, id: ProcId) -> Option<Trouble> {
+        let after = &self.core.plan.config.processes[id.0].after;
+        let missing = after.iter().find(|(on, condition)| !self.core.fulfilled(*on, *condition)).copied();
+        let (on, condition) = missing.or(self.core.waits_for_restart(id.0))?;
+        let held = matches!(self.core.processes[on].state, State::Held { .. });
+        Some(Trouble::WaitsFor { on: self.core.plan.name(on).to_string(), condition, held })
     }
 
     fn stop_status(&self, now: At) -> Option<StopStatus> {

@@ -106,18 +106,13 @@ impl Budget {
         match part {
             Part::Drain(i) => self.after_drain(i),
             Part::Stop => self.after_stop(),
-            Part::PostStop(i) => self.after_post_stop(i),
+            Part::PostStop(i) => sum(self.post_stop.get(i + 1..).unwrap_or_default()),
         }
     }
 
     /// What everything after the stop of the processes holds.
     pub fn after_stop(&self) -> Duration {
         sum(&self.post_stop)
-    }
-
-    /// What everything after post_stop step `i` holds.
-    pub fn after_post_stop(&self, i: usize) -> Duration {
-        sum(self.post_stop.get(i + 1..).unwrap_or_default())
     }
 }
 
@@ -139,10 +134,9 @@ pub fn task_length(task: &crate::config::Task) -> Option<Duration> {
     }
 }
 
-/// What a step may take: `min(its timeout, what is left − the reserves of everything after it)`.
-pub fn slice(now: At, deadline: At, reserved_after: Duration, timeout: Option<Duration>) -> Duration {
-    let free = deadline.left(now).saturating_sub(reserved_after);
-    timeout.map_or(free, |t| t.min(free))
+/// What a step may take, unless its timeout is less: `what is left − the reserves of everything after it`.
+pub fn slice(now: At, deadline: At, reserved_after: Duration) -> Duration {
+    deadline.left(now).saturating_sub(reserved_after)
 }
 
 /// What one process's stop may take of `left`, with `behind` still to stop after it.
@@ -225,7 +219,7 @@ mod tests {
         c.drain.push(step(Some(S(8)), None));
         let b = Budget::new(&c);
         assert_eq!(b.stop, S(1), "10 s less 1 s to kill and 8 s stated");
-        assert_eq!(slice(At::ZERO, b.deadline(At::ZERO), b.after_drain(0), None), S(8));
+        assert_eq!(slice(At::ZERO, b.deadline(At::ZERO), b.after_drain(0)), S(8));
     }
 
     #[test]
@@ -327,9 +321,8 @@ mod tests {
 
     #[test]
     fn a_share_is_what_is_left_less_what_others_hold() {
-        assert_eq!(slice(At::from_millis(4000), At::from_millis(29_000), S(10), None), S(15));
-        assert_eq!(slice(At::from_millis(4000), At::from_millis(29_000), S(10), Some(S(3))), S(3));
-        assert_eq!(slice(At::from_millis(28_000), At::from_millis(29_000), S(10), None), S(0));
+        assert_eq!(slice(At::from_millis(4000), At::from_millis(29_000), S(10)), S(15));
+        assert_eq!(slice(At::from_millis(28_000), At::from_millis(29_000), S(10)), S(0));
     }
 
     #[test]

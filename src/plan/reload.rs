@@ -25,65 +25,69 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// `is_free`: nothing goes on at the place of a process that was removed before.
-    pub fn new(old: &Config, mut new: Config, is_free: impl Fn(usize) -> bool) -> Reload {
-        let places = places(old, &new, &is_free);
+    /// `is_free`: nothing goes on at the place of a process that was removed before. `is_up`: who is not takes over what is new without being
+    /// started for it.
+    pub fn new(
+        old: &Config,
+        mut new: Config,
+        is_free: &dyn Fn(usize) -> bool,
+        is_up: &dyn Fn(usize) -> bool,
+    ) -> Reload {
+        let places = places(old, &new, is_free);
         renumber(&mut new, &places);
         let mut difference = Difference::default();
-        let (mut added, mut restarted, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         settings(old, &mut new, &mut difference);
         let mut processes = old.processes.clone();
-        for (id, process) in processes.iter_mut().enumerate() {
-            if places.contains(&id) {
-                continue;
-            }
-            if !process.removed {
-                difference.removed.push(process.name.clone());
-                process.removed = true;
-                process.sockets.clear();
-            } else if is_free(id) {
-                process.after.clear();
-            }
-        }
+        take_out(&mut processes, &places, is_free, &mut difference);
+        let (mut added, mut restarts, mut changes, mut down) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (mut process, id) in std::mem::take(&mut new.processes).into_iter().zip(places) {
-            let before = old.processes.get(id).filter(|before| !before.removed);
-            if before.is_some_and(|before| keep(&mut process.stdin, &before.stdin)) {
-                difference.later.push(Later::Process { process: process.name.clone(), key: "stdin" });
-            }
-            match before {
-                None => {
-                    difference.added.push(process.name.clone());
-                    added.push(id);
+            if let Some(before) = old.processes.get(id).filter(|before| !before.removed) {
+                if keep(&mut process.stdin, &before.stdin) {
+                    difference.later.push(Later::Process { process: process.name.clone(), key: "stdin" });
                 }
-                Some(before) => {
-                    let keys = Keys::of((before, old), (&process, &new));
-                    let name = process.name.clone();
-                    let all = [&keys.restart[..], &keys.at_once].concat();
-                    if all.is_empty() {
-                        // As it was.
-                    } else if keys.restart.is_empty() || before.schedule.is_some() || process.schedule.is_some() {
-                        // A run that is under way comes to its end.
-                        difference.changed.push(Changed { process: name, keys: all });
-                        changed.push(id);
-                    } else {
-                        difference.restarted.push(Changed { process: name, keys: all });
-                        restarted.push(id);
-                    }
+                let keys = Keys::of((before, old), (&process, &new));
+                // A run that is under way comes to its end.
+                let goes_on = keys.restart.is_empty() || before.schedule.is_some() || process.schedule.is_some();
+                let all = Changed { process: process.name.clone(), keys: [keys.restart, keys.at_once].concat() };
+                match (goes_on, is_up(id)) {
+                    _ if all.keys.is_empty() => {}
+                    (true, _) => changes.push((id, all)),
+                    (false, true) => restarts.push((id, all)),
+                    (false, false) => down.push((id, all)),
                 }
-            }
-            if id == processes.len() {
-                processes.push(process);
             } else {
-                processes[id] = process;
+                difference.added.push(process.name.clone());
+                added.push(id);
+            }
+            match processes.get_mut(id) {
+                Some(place) => *place = process,
+                None => processes.push(process),
             }
         }
         new.processes = processes;
+        changes.append(&mut down);
+        let (restarted, changed);
+        (restarted, difference.restarted) = restarts.into_iter().unzip();
+        (changed, difference.changed) = changes.into_iter().unzip();
         Reload { config: new, difference, added, restarted, changed }
     }
 }
 
+/// Who is not in the new configuration is marked.
+fn take_out(processes: &mut [Process], places: &[usize], is_free: &dyn Fn(usize) -> bool, difference: &mut Difference) {
+    for (id, process) in processes.iter_mut().enumerate().filter(|(id, _)| !places.contains(id)) {
+        if !process.removed {
+            difference.removed.push(process.name.clone());
+            process.removed = true;
+            process.sockets.clear();
+        } else if is_free(id) {
+            process.after.clear();
+        }
+    }
+}
+
 /// For each process of `new`, in its order, its place.
-fn places(old: &Config, new: &Config, is_free: &impl Fn(usize) -> bool) -> Vec<usize> {
+fn places(old: &Config, new: &Config, is_free: &dyn Fn(usize) -> bool) -> Vec<usize> {
     let known: BTreeMap<&str, usize> =
         sorted::collected(old.processes.iter().enumerate().map(|(id, p)| (p.name.as_str(), id)));
     let is_gone = |id: usize| old.processes[id].removed && is_free(id);

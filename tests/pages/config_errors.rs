@@ -358,7 +358,7 @@ proptest! {
         let mut at = At::ZERO;
         for (i, step) in steps.iter().enumerate() {
             let Handler::Sleep(wants) = step.tasks[0].handler else { unreachable!() };
-            let gets = slice(at, budget.deadline(At::ZERO), budget.after_drain(i), None);
+            let gets = slice(at, budget.deadline(At::ZERO), budget.after_drain(i));
             prop_assert_eq!(cut[i].map(|c| c.gets), (gets < wants).then_some(gets), "step {} of {:?}", i, config.drain);
             at = at + gets.min(wants);
         }

@@ -324,7 +324,8 @@ fn the_worked_example_is_worked_out_right() {
     assert_eq!((budget.stop, budget.after_stop()), (Duration::from_millis(4500), Duration::from_secs(3)));
     let deadline = budget.deadline(At::ZERO);
     let gets = |step: usize, at: u64, timeout: Option<u64>| {
-        slice(At::from_millis(at), deadline, budget.after_drain(step), timeout.map(Duration::from_millis)).as_millis()
+        let room = slice(At::from_millis(at), deadline, budget.after_drain(step)).as_millis();
+        timeout.map_or(room, |timeout| room.min(timeout.into()))
     };
     assert_eq!(gets(0, 0, Some(5000)), 5000);
     assert_eq!(gets(1, 5000, Some(20_000)), 14_500);

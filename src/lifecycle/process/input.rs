@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::action::What;
+use super::super::action::{ProbeKind, What};
 use super::super::event::{Cause, Exit, Notification, Outcome, ProcId, RunId, SpawnError};
 use super::super::stop::Stop;
-use crate::config;
+use crate::config::{self, OnExit};
 use crate::facts::Hopeless;
 use crate::plan::Plan;
 use crate::signal::Signal;
@@ -36,8 +36,8 @@ pub(in crate::lifecycle) enum Input<'a> {
     Notified(&'a Notification),
     /// A signal has reached nobody.
     NotSent(Signal),
-    /// A task or a probe of it has been answered.
-    Answered { what: What, run: RunId, outcome: &'a Outcome },
+    /// An attempt of a probe has been answered.
+    Probed { kind: ProbeKind, run: RunId, outcome: &'a Outcome },
     /// One of its timers.
     Due(Timer),
     /// The next of its post_start tasks, if there is one.
@@ -99,8 +99,6 @@ pub(in crate::lifecycle) struct Around<'a> {
     pub now: At,
     /// Once it was requested.
     pub stop: Option<&'a Stop>,
-    /// See `Core::own_stop_signal`.
-    pub own_stop_signal: Option<Signal>,
 }
 
 impl Change {
@@ -115,20 +113,24 @@ impl Change {
     pub(super) fn forced() -> Change {
         Change { forced: true, ..Change::some() }
     }
+
+    pub(super) fn ends_if(ends: bool, cause: Cause) -> Change {
+        Change { ends: ends.then_some(cause), ..Change::some() }
+    }
 }
 
 impl<'a> Around<'a> {
-    /// Where no stop was requested, or it does not matter.
-    pub fn up(id: usize, plan: &'a Plan, now: At) -> Around<'a> {
-        Around { id: ProcId(id), plan, now, stop: None, own_stop_signal: None }
-    }
-
     pub fn config(&self) -> &'a config::Process {
         &self.plan.config.processes[self.id.0]
     }
 
     pub(super) fn name(&self) -> String {
         self.plan.name(self.id.0).to_string()
+    }
+
+    /// Without it the container does not go on.
+    pub(super) fn is_needed(&self) -> bool {
+        self.config().on_exit != OnExit::Continue
     }
 
     /// Such an end, unasked, is a failure: of a service any is.

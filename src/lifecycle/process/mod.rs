@@ -13,7 +13,6 @@ mod view;
 
 use std::time::Duration;
 
-use super::action::What;
 use super::asking::Asking;
 use super::effects::Effects;
 use super::event::{Exit, ProcId};
@@ -21,7 +20,6 @@ use super::health::ProbeRun;
 use super::stop::Stop;
 use super::task::TaskRun;
 use crate::config::Condition;
-use crate::facts::Place;
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -59,8 +57,10 @@ pub(super) enum State {
     Backoff {
         until: At,
     },
-    /// Until an order starts it: held down by one, or it does not start by itself.
-    Held,
+    /// Until an order or its next time starts it; `by_order`: one has held it down, and its time does not start it.
+    Held {
+        by_order: bool,
+    },
     Ended(End),
 }
 
@@ -194,8 +194,6 @@ pub(super) struct Proc {
     pub hold: bool,
     /// It is started at its times.
     is_scheduled: bool,
-    /// It is held down by order.
-    held_by_order: bool,
     /// What has come of its scheduled runs.
     pub history: RunHistory,
     /// It has ended with success, unasked, and is a service.
@@ -236,7 +234,7 @@ impl Was {
 
 impl Proc {
     pub fn new(id: usize, plan: &Plan) -> Proc {
-        let state = if plan.config.processes[id].autostart { State::Waiting } else { State::Held };
+        let state = if plan.config.processes[id].autostart { State::Waiting } else { State::Held { by_order: false } };
         let is_scheduled = plan.config.processes[id].schedule.is_some();
         Proc { state, is_scheduled, is_task: plan.is_task(id), ..Proc::default() }
     }
@@ -255,12 +253,8 @@ impl Proc {
             }
             (S::Running(_), Input::PostStart) => self.go_on_with_post_start(at, fx),
             (S::Running(_) | S::Stopping(_), Input::Due(Timer::Probes)) => self.probes_due(at, fx),
-            (
-                S::Running(_) | S::Stopping(_),
-                Input::Answered { what: What { place: Place::Probe(_, kind), .. }, run, outcome },
-            ) => self.probe_answered(kind, run, outcome, at, fx),
-            (S::Running(_) | S::Stopping(_) | S::GroupTermination(_), Input::Answered { run, outcome, .. }) => {
-                Change::of(self.task().is_some_and(|task| task.on_done(run, outcome, at.now, at.plan)))
+            (S::Running(_) | S::Stopping(_), Input::Probed { kind, run, outcome }) => {
+                self.probe_answered(kind, run, outcome, at, fx)
             }
             (S::Running(_) | S::Stopping(_), Input::Suspended(signal)) => self.is_suspended(signal, at, fx),
             (S::Running(_) | S::Stopping(_), Input::Notified(what)) => self.notified(what, at, fx),
@@ -321,7 +315,7 @@ impl Proc {
                 c.shorten_post_exit(at.stop.map_or(At::NEVER, Stop::post_exit_until));
                 Change::some()
             }
-            (S::Waiting | S::Backoff { .. } | S::Held, Input::StopRequested) => {
+            (S::Waiting | S::Backoff { .. } | S::Held { .. }, Input::StopRequested) => {
                 self.state = S::Ended(End::NotStarted);
                 Change::some()
             }
@@ -354,8 +348,12 @@ impl Proc {
         }
     }
 
-    /// What it waits for without a time has come.
-    pub fn holds(&self, timer: Timer, fx: &Effects) -> bool {
+    /// That time has come, or what it waits for without one.
+    pub fn is_due(&self, timer: Timer, now: At, fx: &Effects) -> bool {
+        self.timer(timer).is_some_and(|at| now >= at) || self.holds(timer, fx)
+    }
+
+    fn holds(&self, timer: Timer, fx: &Effects) -> bool {
         match (timer, &self.state) {
             (Timer::Life, State::Running(Running { post_start: PostStart::Doing(task), .. })) => task.holds(fx),
             (Timer::Stop, State::Stopping(Stopping { stage: StopStage::PreStop(task), .. })) => {
@@ -364,6 +362,22 @@ impl Proc {
             (Timer::Life, State::GroupTermination(c)) => c.post_exit_holds(fx),
             _ => false,
         }
+    }
+
+    /// softstop lost so much time: what the process has a certain time for gets it back, as far as others leave room.
+    fn give_back(&mut self, lost: Duration, at: &Around<'_>) -> Change {
+        let most = at.stop.map_or(At::NEVER, Stop::processes_until);
+        if let Some(body) = self.body_mut() {
+            body.probes.iter_mut().for_each(|probe| probe.give_back(lost));
+            body.notices.give_back(lost);
+        }
+        match &mut self.state {
+            State::Stopping(s) => s.give_back(lost, most, at),
+            State::GroupTermination(c) => c.give_back(lost, most, at.now),
+            State::Running(_) => self.task().into_iter().for_each(|task| task.give_back(lost, at.now, Duration::MAX)),
+            State::Waiting | State::Starting | State::Backoff { .. } | State::Held { .. } | State::Ended(_) => {}
+        }
+        Change::some()
     }
 
     fn has_exited(&mut self, exit: Exit, at: &Around<'_>) {
@@ -380,13 +394,13 @@ impl Proc {
     }
 
     /// Say that it has become ready.
-    pub fn announce(&mut self, at: &Around<'_>, fx: &mut Effects) {
+    pub fn announce(&mut self, id: usize, plan: &Plan, fx: &mut Effects) {
         if self.ready() && !self.said_ready {
             self.said_ready = true;
-            let config = at.config();
+            let config = &plan.config.processes[id];
             let shown = config.readiness.is_some() || config.startup.is_some() || config.notify.is_some();
             let probed = shown || !config.post_start.is_empty();
-            fx.note(Note::Ready { process: at.name(), probed });
+            fx.note(Note::Ready { process: config.name.clone(), probed });
         } else if !matches!(self.state, State::Running(_)) {
             self.said_ready = false;
         }

@@ -48,16 +48,15 @@ impl PostExit {
         self.until = at.stop.map_or(self.until, |stop| self.until.min(stop.post_exit_until()));
         for index in self.next..at.config().post_exit.len() {
             let (what, slice) = (What::new(Place::PostExit(at.id), index), self.until.left(at.now).min(FOREVER));
+            let (place, name) = at.plan.named(what);
             if slice.is_zero() {
-                let ((place, name), took, result) = (at.plan.named(what), Secs::default(), TaskResult::NoTime);
+                let (took, result) = (Secs::default(), TaskResult::NoTime);
                 fx.note(Note::TaskEnded { place, name, attempts: 0, took, result });
                 continue;
             }
-            let whole = fx.reason;
-            fx.reason = if at.stop.is_some() { whole } else { self.reason };
-            fx.end = Some(exit);
-            let task = TaskRun::announce(what, at.now, slice, at.plan, fx);
-            (fx.reason, fx.end) = (whole, None);
+            fx.note(Note::TaskBegan { place, name });
+            let reason = if at.stop.is_some() { fx.reason } else { self.reason };
+            let task = TaskRun::begin((reason, Some(exit)), what, at.now, slice, at.plan, fx);
             return Some(PostExit { next: index + 1, task: Some(task), ..self });
         }
         None
@@ -86,13 +85,17 @@ impl GroupTermination {
         }
     }
 
-    /// softstop `lost` so much: the one under way gets it back, as far as there is time until `most`. Says what is left of the group, which does, too.
-    pub(super) fn give_back_post_exit(&mut self, lost: Duration, most: At, now: At) -> &mut Rest {
+    /// softstop `lost` so much: the one under way gets it back, and so does what is left of the group, as far as there is time until `most`.
+    pub(super) fn give_back(&mut self, lost: Duration, most: At, now: At) {
         if let Some(PostExit { task: Some(task), until, .. }) = &mut self.post_exit {
             *until = until.later(lost, most);
             task.give_back(lost, now, until.left(now));
         }
-        &mut self.rest
+        match &mut self.rest {
+            Rest::Asked(asking) => asking.give_back(lost, most),
+            Rest::Over { until } => *until = until.later(lost, most),
+            Rest::Gone => {}
+        }
     }
 
     /// The budget has ended: so have they.

@@ -11,10 +11,10 @@ impl Proc {
     pub(super) fn remove(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
         (self.again, self.hold) = (false, false);
         match &self.state {
-            State::Running(_) => self.begin_stop(at.restart_limit(), true, at, fx),
+            State::Running(_) => self.stop_to_restart(at, fx),
             State::Starting | State::Stopping(_) | State::GroupTermination(_) => Change::default(),
             State::Ended(End::Unkillable { .. } | End::Removed) => Change::default(),
-            State::Waiting | State::Backoff { .. } | State::Held | State::Ended(_) => {
+            State::Waiting | State::Backoff { .. } | State::Held { .. } | State::Ended(_) => {
                 self.state = State::Ended(End::Removed);
                 Change::some()
             }
@@ -29,8 +29,10 @@ impl Proc {
         match &mut self.state {
             State::Running(r) => r.reconfigured(was, at, fx),
             // It would be up by now, or would not.
-            State::Held if config.autostart && !was_autostart && !self.held_by_order => self.start_over(),
-            State::Waiting if !config.autostart && was_autostart && !self.again => self.state = State::Held,
+            State::Held { by_order: false } if config.autostart && !was_autostart => self.start_over(),
+            State::Waiting if !config.autostart && was_autostart && !self.again => {
+                self.state = State::Held { by_order: false };
+            }
             // What it waits for may be another one.
             State::Ended(End::CannotStart { .. }) => self.start_over(),
             _ => {}

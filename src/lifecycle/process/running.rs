@@ -10,7 +10,7 @@ use crate::lifecycle::action::{Action, ProbeKind, What};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError, SpawnErrorKind};
 use crate::lifecycle::health::{ProbeRun, Step};
-use crate::lifecycle::task::{FOREVER, SHORTEST, TaskRun, own_code};
+use crate::lifecycle::task::{SHORTEST, TaskRun, own_code};
 use crate::report::{Note, Secs};
 
 impl Proc {
@@ -23,12 +23,9 @@ impl Proc {
     pub(super) fn cannot_start(&mut self, on: ProcId, why: Hopeless, at: &Around<'_>, fx: &mut Effects) -> Change {
         self.state = State::Ended(End::CannotStart { on });
         self.again = false;
-        fx.note(Note::CannotStart { process: at.name(), on: at.plan.name(on.0).to_string(), why });
-        let needed = at.config().on_exit != OnExit::Continue;
-        Change {
-            ends: needed.then_some(Cause::DependencyFailed { process: at.name(), on: at.plan.name(on.0).to_string() }),
-            ..Change::some()
-        }
+        let on = at.plan.name(on.0).to_string();
+        fx.note(Note::CannotStart { process: at.name(), on: on.clone(), why });
+        Change::ends_if(at.is_needed(), Cause::DependencyFailed { process: at.name(), on })
     }
 
     pub(super) fn spawned(&mut self, pid: i32, at: &Around<'_>, fx: &mut Effects) -> Change {
@@ -62,19 +59,18 @@ impl Proc {
         }
         let code = error.kind.exit_code();
         self.is_over(End::StartFailed { code }, at);
-        let ends = at.stop.is_none() && at.config().on_exit != OnExit::Continue;
-        Change { ends: ends.then_some(Cause::StartFailed { process: at.name(), code }), ..Change::some() }
+        Change::ends_if(at.stop.is_none() && at.is_needed(), Cause::StartFailed { process: at.name(), code })
     }
 
     /// An order: it is started at once, or as soon as it has been stopped.
     pub(super) fn start_again(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
-        (self.again, self.hold, self.held_by_order) = (true, false, false);
+        (self.again, self.hold) = (true, false);
         match &self.state {
-            State::Running(_) => return self.begin_stop(at.restart_limit(), true, at, fx),
+            State::Running(_) => return self.stop_to_restart(at, fx),
             State::Stopping(_) | State::GroupTermination(_) | State::Waiting | State::Starting => {}
             // Somebody has looked at it: its back-off begins anew.
             State::Backoff { .. } => self.start_over(),
-            State::Ended(_) | State::Held => {
+            State::Ended(_) | State::Held { .. } => {
                 self.restarts = self.restarts.saturating_add(u32::from(self.was.started));
                 self.start_over();
             }
@@ -92,7 +88,7 @@ impl Proc {
         match &self.state {
             State::Running(_) => {
                 self.hold = true;
-                self.begin_stop(at.restart_limit(), true, at, fx)
+                self.stop_to_restart(at, fx)
             }
             State::Stopping(_) | State::GroupTermination(_) => {
                 (self.hold, self.again) = (true, false);
@@ -104,14 +100,14 @@ impl Proc {
                 self.restarts = self.restarts.saturating_sub(1);
                 self.is_held(at, fx)
             }
-            State::Held if self.rests_until_its_time() => self.is_held(at, fx),
+            State::Held { .. } if self.rests_until_its_time() => self.is_held(at, fx),
             // It is not up, and nothing is about to start it.
-            State::Held | State::Ended(_) | State::Starting => Change::default(),
+            State::Held { .. } | State::Ended(_) | State::Starting => Change::default(),
         }
     }
 
     fn is_held(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
-        (self.state, self.hold, self.again, self.held_by_order) = (State::Held, false, false, true);
+        (self.state, self.hold, self.again) = (State::Held { by_order: true }, false, false);
         fx.note(Note::Held { process: at.name(), needed_by: at.plan.needed_by(at.id) });
         Change::some()
     }
@@ -176,9 +172,7 @@ impl Proc {
         } else if self.gave_up(at) {
             self.is_over(End::Exited(exit), at);
             fx.note(Note::GaveUp { process: at.name(), restarts: self.restarts });
-            let needed = at.config().on_exit != OnExit::Continue;
-            let ends = needed.then_some(Cause::ProcessEnded { process: at.name(), status: exit });
-            return Change { ends, ..Change::some() };
+            return Change::ends_if(at.is_needed(), Cause::ProcessEnded { process: at.name(), status: exit });
         } else {
             let delay = Secs(self.back_off(at));
             fx.note(Note::BackOff { process: at.name(), restarts: self.restarts, delay });
@@ -299,7 +293,7 @@ impl Proc {
         if at.stop.is_none() {
             fx.note(Note::Unhealthy { process: at.name(), reason });
             self.unhealthy = true;
-            self.begin_stop(at.restart_limit(), true, at, fx);
+            self.stop_to_restart(at, fx);
         }
     }
 
@@ -377,7 +371,7 @@ impl Running {
             None => PostStart::Done,
             Some(_) => {
                 let what = What::new(Place::PostStart(at.id), index);
-                PostStart::Doing(TaskRun::announce(what, at.now, FOREVER, at.plan, fx))
+                PostStart::Doing(TaskRun::announce(what, at.now, at.plan, fx))
             }
         };
     }
@@ -386,13 +380,6 @@ impl Running {
 impl Body {
     pub(super) fn end_probes(&mut self, fx: &mut Effects) {
         self.probes.iter_mut().for_each(|probe| probe.end(fx));
-    }
-}
-
-impl Around<'_> {
-    /// What the stop of a process that is started again may take.
-    pub(super) fn restart_limit(&self) -> Duration {
-        self.plan.config.grace.saturating_sub(self.plan.config.kill_reserve)
     }
 }
 

@@ -36,15 +36,15 @@ impl Proc {
     pub(super) fn scheduled(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
         let Some(schedule) = &at.config().schedule else { return Change::default() };
         match &self.state {
-            State::Held if self.held_by_order => Change::default(),
-            State::Held | State::Backoff { .. } | State::Ended(End::Exited(_) | End::StartFailed { .. }) => {
+            State::Held { by_order: true } => Change::default(),
+            State::Held { .. } | State::Backoff { .. } | State::Ended(End::Exited(_) | End::StartFailed { .. }) => {
                 self.start_over();
                 Change::some()
             }
             State::Running(_) if schedule.concurrency == Concurrency::Replace => {
                 (self.again, self.recent, self.counted) = (true, 0, None);
                 fx.note(Note::Replaced { process: at.name() });
-                self.begin_stop(at.restart_limit(), true, at, fx)
+                self.stop_to_restart(at, fx)
             }
             // It is on its way to its next run.
             State::Stopping(_) | State::GroupTermination(_) if self.again => Change::default(),
@@ -58,7 +58,8 @@ impl Proc {
 
     /// It is not started again by itself: what is scheduled waits for its next time.
     pub(super) fn is_over(&mut self, end: End, at: &Around<'_>) {
-        self.state = if self.is_scheduled && at.stop.is_none() { State::Held } else { State::Ended(end) };
+        let waits = self.is_scheduled && at.stop.is_none();
+        self.state = if waits { State::Held { by_order: false } } else { State::Ended(end) };
     }
 
     pub(super) fn run_ended(&mut self, exit: Exit, since: At, at: &Around<'_>) {

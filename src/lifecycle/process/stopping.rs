@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Around, Body, Change, End, PostStart, Proc, Rest, Running, State, StopStage, Stopping};
+use super::{Around, Body, Change, End, PostStart, Proc, Running, State, StopStage, Stopping};
 use crate::config::Process;
 use crate::exit;
 use crate::facts::{How, Needless, Place, Reason};
 use crate::lifecycle::action::{Action, KillReason, What};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::Exit;
+use crate::lifecycle::stop::Stop;
 use crate::lifecycle::task::TaskRun;
 use crate::plan::budget::{diagnosis_share, post_exit_share, process_share, task_length};
 use crate::plan::order::{Chain, stated};
@@ -17,6 +18,12 @@ use crate::signal::Signal;
 use crate::time::At;
 
 impl Proc {
+    /// Its stop while the container goes on: to be started again, held down or taken out. It may take as long as the container's.
+    pub(super) fn stop_to_restart(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let limit = at.plan.config.grace.saturating_sub(at.plan.config.kill_reserve);
+        self.begin_stop(limit, true, at, fx)
+    }
+
     /// Begin the stop of one that runs: pre_stop, then its ladder, then SIGKILL when `limit` is over.
     pub(super) fn begin_stop(
         &mut self,
@@ -42,10 +49,8 @@ impl Proc {
                     true => Reason::Restart,
                     false => fx.reason,
                 };
-                let whole = std::mem::replace(&mut fx.reason, reason);
-                let task =
-                    TaskRun::begin(What::new(Place::PreStop(at.id), 0), at.now, at.pre_stop_share(limit), at.plan, fx);
-                fx.reason = whole;
+                let (what, slice) = (What::new(Place::PreStop(at.id), 0), at.pre_stop_share(limit));
+                let task = TaskRun::begin((reason, None), what, at.now, slice, at.plan, fx);
                 (StopStage::PreStop(task), How::PreStop)
             }
             None => (StopStage::Rung { index: 0, until: at.now }, How::Signal(at.first_signal())),
@@ -221,45 +226,6 @@ impl Proc {
             fx.note(Note::Stopped { process: at.name(), exit: Some(exit), took, forced });
         }
     }
-
-    /// softstop lost so much time: what the process has a certain time for gets it back, as far as others leave room.
-    pub(super) fn give_back(&mut self, lost: Duration, at: &Around<'_>) -> Change {
-        let most = at.stop.map_or(at.now + Duration::MAX, crate::lifecycle::stop::Stop::processes_until);
-        if let State::Stopping(s) = &mut self.state {
-            s.extend(lost, at);
-        }
-        if let Some(body) = self.body_mut() {
-            body.probes.iter_mut().for_each(|probe| probe.give_back(lost));
-            body.notices.give_back(lost);
-        }
-        match &mut self.state {
-            State::Running(Running { post_start: PostStart::Doing(task), .. }) => {
-                task.give_back(lost, at.now, Duration::MAX);
-            }
-            State::Stopping(s) => {
-                let (end, fair) = (s.until, s.fair(lost, at));
-                match &mut s.stage {
-                    StopStage::PreStop(task) => task.give_back(lost, at.now, fair),
-                    StopStage::Rung { until, .. } => *until = (at.now + fair).max(*until),
-                    StopStage::Diagnosing { until } => *until = until.later(lost, end),
-                    StopStage::Killed { until: Some(until) } => *until = until.later(lost, most),
-                    StopStage::Killed { until: None } => {}
-                }
-            }
-            State::GroupTermination(c) => match c.give_back_post_exit(lost, most, at.now) {
-                Rest::Asked(asking) => asking.give_back(lost, most),
-                Rest::Over { until } => *until = until.later(lost, most),
-                Rest::Gone => {}
-            },
-            State::Running(_)
-            | State::Waiting
-            | State::Starting
-            | State::Backoff { .. }
-            | State::Held
-            | State::Ended(_) => {}
-        }
-        Change::some()
-    }
 }
 
 impl Running {
@@ -341,6 +307,19 @@ impl Stopping {
         }
     }
 
+    /// softstop `lost` so much: what it is at gets that back; the wait for its death until `most`.
+    pub(super) fn give_back(&mut self, lost: Duration, most: At, at: &Around<'_>) {
+        self.extend(lost, at);
+        let (end, fair) = (self.until, self.fair(lost, at));
+        match &mut self.stage {
+            StopStage::PreStop(task) => task.give_back(lost, at.now, fair),
+            StopStage::Rung { until, .. } => *until = (at.now + fair).max(*until),
+            StopStage::Diagnosing { until } => *until = until.later(lost, end),
+            StopStage::Killed { until: Some(until) } => *until = until.later(lost, most),
+            StopStage::Killed { until: None } => {}
+        }
+    }
+
     /// What its pre_stop, or the rung it is at, may take from now on, with the rest of the ladder still to come: what it had left
     /// before softstop `lost` so much, if there is room for all. Where it has begun before the container's stop, its own slice may reach beyond that of
     /// the processes, whose end is its own, too.
@@ -372,10 +351,9 @@ impl Around<'_> {
             return rung.signal;
         }
         // Its program is customarily stopped with this signal, and somebody has used it for that.
-        let its_own = |signal| self.plan.main == Some(self.id.0) && self.own_stop_signal == Some(signal);
-        let received = self.stop.and_then(|stop| stop.signal);
-        let received = received.filter(|signal| self.config().stop_as_received || its_own(*signal));
-        let signal = received.unwrap_or(Signal::TERM);
+        let is_own = |stop: &Stop| stop.signal_is_mains && self.plan.main == Some(self.id.0);
+        let stop = self.stop.filter(|stop| self.config().stop_as_received || is_own(stop));
+        let signal = stop.and_then(|stop| stop.signal).unwrap_or(Signal::TERM);
         // One that is not to be passed on does not begin a stop; a stop that has begun otherwise needs a signal.
         self.config().rewrite.get(&signal).copied().flatten().unwrap_or(signal)
     }

@@ -4,6 +4,7 @@ use super::super::action::ProbeKind;
 use super::super::health::ProbeRun;
 use super::super::task::TaskRun;
 use super::{Body, End, PostStart, Proc, Rest, Running, State, StopStage, Stopping, Was};
+use crate::plan::Plan;
 
 impl Proc {
     pub fn ended(&self) -> bool {
@@ -14,7 +15,7 @@ impl Proc {
     pub fn lives(&self) -> bool {
         match self.state {
             State::Starting | State::Running(_) | State::Stopping(_) | State::GroupTermination(_) => true,
-            State::Waiting | State::Backoff { .. } | State::Held | State::Ended(_) => false,
+            State::Waiting | State::Backoff { .. } | State::Held { .. } | State::Ended(_) => false,
         }
     }
 
@@ -54,7 +55,7 @@ impl Proc {
 
     /// It is down because its next time has not come.
     pub fn rests_until_its_time(&self) -> bool {
-        self.is_scheduled && !self.held_by_order && matches!(self.state, State::Held)
+        self.is_scheduled && matches!(self.state, State::Held { by_order: false })
     }
 
     /// It has ended, and so has what is done at its end; of its group something may be left.
@@ -139,5 +140,13 @@ impl Proc {
 
     pub fn was(&self) -> Was {
         self.was
+    }
+
+    /// A result on its health stands against it, or it has a liveness probe and has ended for good.
+    pub fn is_unwell(&self, id: usize, plan: &Plan) -> bool {
+        let probed = || plan.probe(id, ProbeKind::Liveness).is_some() && plan.is_service(id);
+        let ended =
+            matches!(self.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable { .. }));
+        self.unhealthy || ended && probed()
     }
 }

@@ -64,6 +64,8 @@ pub(super) struct Stop {
     last_turn: bool,
     /// The signal that asked for the stop, be it after a drain by order.
     pub signal: Option<Signal>,
+    /// With that the main process's program is customarily stopped.
+    pub signal_is_mains: bool,
     /// The drain is over, cut or skipped because somebody asked twice.
     pub hurried: bool,
     /// Something was started at some time.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sidecar::minimum_reserve;
 use super::{MINIMUM_GRACE, Stage, Steps, Stop, StopRecord};
 use crate::config::platform::Platform;
 use crate::facts::{Effect, Needless, NextCtrlC, Place};
@@ -37,6 +38,7 @@ impl Stop {
             hold: cause.drain_only(),
             last_turn: false,
             signal: cause.signal(),
+            signal_is_mains: false,
             hurried: false,
             // A sidecar that is up does what it is for.
             anything_ran: ran || core.is_sidecar() && came_up,
@@ -121,10 +123,10 @@ impl Stop {
             return;
         }
         self.end = end;
-        self.budget.kill_reserve = self.budget.kill_reserve.min(MINIMUM_GRACE / 4);
+        self.budget.kill_reserve = minimum_reserve(&self.budget);
         self.deadline = self.deadline.min(end - self.budget.kill_reserve);
         self.budget.fit(Part::Drain(steps.index), self.deadline.left(now));
-        let room = slice(now, self.deadline, self.budget.after_drain(steps.index), None);
+        let room = slice(now, self.deadline, self.budget.after_drain(steps.index));
         steps.tasks.iter_mut().for_each(|task| task.shorten(now + room));
     }
 }

@@ -4,16 +4,23 @@
 //! grace; then, or when the grace is over, it is a native sidecar's turn (kuberuntime_termination_order.go). So after a drain by
 //! order a sidecar waits for its own SIGTERM until the grace is over. When it comes that late, two seconds are left to it.
 
+use std::time::Duration;
+
 use super::{MINIMUM_GRACE, Stop};
 use crate::plan::budget::Budget;
 use crate::time::At;
+
+/// What of [`MINIMUM_GRACE`] is the kill reserve.
+pub(super) fn minimum_reserve(budget: &Budget) -> Duration {
+    budget.kill_reserve.min(MINIMUM_GRACE / 4)
+}
 
 impl Stop {
     /// Only the drain was ordered: the end comes as much later as the kubelet leaves a sidecar whose turn comes with the end of
     /// the grace. The drain has no part in it.
     pub(super) fn grant_last_turn(&mut self, planned: &Budget) {
         self.end = planned.end(self.t0) + MINIMUM_GRACE;
-        self.deadline = self.end - self.budget.kill_reserve.min(MINIMUM_GRACE / 4);
+        self.deadline = self.end - minimum_reserve(&self.budget);
         self.last_turn = true;
     }
 
@@ -27,11 +34,8 @@ impl Stop {
         if std::mem::take(&mut self.last_turn) {
             let end = self.end.min(planned.end(self.t0).max(now + MINIMUM_GRACE));
             // With time enough the reserve is the configured one.
-            let reserve = if end > planned.end(self.t0) {
-                self.budget.kill_reserve.min(MINIMUM_GRACE / 4)
-            } else {
-                self.budget.kill_reserve
-            };
+            let is_late = end > planned.end(self.t0);
+            let reserve = if is_late { minimum_reserve(&self.budget) } else { self.budget.kill_reserve };
             (self.end, self.deadline) = (end, self.deadline.min(end - reserve));
         }
     }

@@ -71,7 +71,8 @@ impl Stop {
         for (nth, task) in step.tasks.iter().enumerate() {
             let own = Secs(task_length(task).map_or(steps.slice, |t| t.min(steps.slice)));
             core.fx.note(Note::StepBegan { kind, name: task.name.clone(), slice: own, left: Secs(deadline.left(now)) });
-            let run = TaskRun::begin(steps.what(nth), now, room, &core.plan, &mut core.fx);
+            let why = (core.fx.reason, None);
+            let run = TaskRun::begin(why, steps.what(nth), now, room, &core.plan, &mut core.fx);
             steps.tasks.push(run);
         }
         true
@@ -94,12 +95,12 @@ impl Stop {
         let total = if kind == Place::Drain { &mut self.record.drain_took } else { &mut self.record.post_stop_took };
         *total = Some(total.unwrap_or_default() + core.now.since(steps.began));
         for run in tasks {
-            let (Some(task), Some(result)) = (core.plan.task(run.what), run.result().cloned()) else { continue };
+            let (Some(task), Some((result, ended))) = (core.plan.task(run.what), run.over()) else { continue };
             let own = Secs(task_length(task).map_or(slice, |t| t.min(slice)));
             // Side by side, each has its own end.
-            let took = Secs(run.ended.since(run.began));
+            let took = Secs(ended.since(run.began));
             self.drain_ended |= kind == Place::Drain && task.on_failure == OnFailure::Stop && !result.ok();
-            let name = task.name.clone();
+            let (name, result) = (task.name.clone(), result.clone());
             self.record.steps.push(StepReport { kind, name: name.clone(), slice: own, took, result: result.clone() });
             core.fx.note(Note::StepEnded { kind, name, slice: own, took, result });
         }

@@ -21,7 +21,7 @@ impl Stop {
     /// The same, and what of it is left for this part.
     pub(super) fn room_for(&mut self, part: Part, planned: &Budget, now: At) -> Duration {
         self.fit(planned, part, now);
-        slice(now, self.deadline_of(part, planned), self.budget.after(part), None)
+        slice(now, self.deadline_of(part, planned), self.budget.after(part))
     }
 
     /// What a part of the stop counts with.

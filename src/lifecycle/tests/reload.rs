@@ -344,7 +344,7 @@ proptest! {
 
     #[test]
     fn no_difference_is_none_and_what_was_gone_over_to_has_none(a in configs(), b in configs()) {
-        let reload = |old: &Config, new| Reload::new(old, new, |_| true);
+        let reload = |old: &Config, new| Reload::new(old, new, &|_| true, &|_| true);
         prop_assert!(reload(&a, a.clone()).difference.changes_nothing());
         let gone_over = reload(&a, b.clone()).config;
         let mut of_b: Vec<_> = b.processes.iter().map(|p| &p.name).collect();
