@@ -24,15 +24,13 @@ pub struct Reload {
     pub changed: Vec<usize>,
 }
 
+/// What is so of a process, by its number.
+type Is<'a> = &'a dyn Fn(usize) -> bool;
+
 impl Reload {
     /// `is_free`: nothing goes on at the place of a process that was removed before. `is_up`: who is not takes over what is new without being
     /// started for it.
-    pub fn new(
-        old: &Config,
-        mut new: Config,
-        is_free: &dyn Fn(usize) -> bool,
-        is_up: &dyn Fn(usize) -> bool,
-    ) -> Reload {
+    pub fn new(old: &Config, mut new: Config, is_free: Is<'_>, is_up: Is<'_>) -> Reload {
         let places = places(old, &new, is_free);
         renumber(&mut new, &places);
         let mut difference = Difference::default();
@@ -74,7 +72,7 @@ impl Reload {
 }
 
 /// Who is not in the new configuration is marked.
-fn take_out(processes: &mut [Process], places: &[usize], is_free: &dyn Fn(usize) -> bool, difference: &mut Difference) {
+fn take_out(processes: &mut [Process], places: &[usize], is_free: Is<'_>, difference: &mut Difference) {
     for (id, process) in processes.iter_mut().enumerate().filter(|(id, _)| !places.contains(id)) {
         if !process.removed {
             difference.removed.push(process.name.clone());
@@ -87,7 +85,7 @@ fn take_out(processes: &mut [Process], places: &[usize], is_free: &dyn Fn(usize)
 }
 
 /// For each process of `new`, in its order, its place.
-fn places(old: &Config, new: &Config, is_free: &dyn Fn(usize) -> bool) -> Vec<usize> {
+fn places(old: &Config, new: &Config, is_free: Is<'_>) -> Vec<usize> {
     let known: BTreeMap<&str, usize> =
         sorted::collected(old.processes.iter().enumerate().map(|(id, p)| (p.name.as_str(), id)));
     let is_gone = |id: usize| old.processes[id].removed && is_free(id);
