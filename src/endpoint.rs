@@ -59,7 +59,7 @@ endpoints! {
         index: "200 when nothing needs a restart (also /healthz)",
         fine: "no liveness check fails; stays 200 during a stop",
         not: "a process needs a restart that softstop cannot give it: one with a liveness probe has ended for good, or its \
-            result stands until it runs again";
+            result stands until it runs again. One that a [reload](reload.md) has removed counts no more";
     "/healthz" Answers::Health(Health::Live),
         index: "",
         fine: "the same as `/livez`, under its old name",

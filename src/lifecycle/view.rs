@@ -36,9 +36,10 @@ impl Machine {
         self.stopping() || !self.core.processes.any(Fact::NotLive)
     }
 
+    /// The same of one process: during the stop it may end, and one that a reload has taken out counts no more.
     fn is_live(&self, process: usize) -> bool {
-        let p = &self.core.processes[process];
-        !p.unhealthy && (self.stopping() || !p.is_unwell(process, &self.core.plan))
+        let unhealthy = self.core.processes[process].unhealthy;
+        !self.core.processes.is(process, Fact::NotLive) || self.stopping() && !unhealthy
     }
 
     fn phase_word(&self) -> status::Phase {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::action::{Action, Answer};
-use super::super::event::{Event, Exit, Order, Sender};
+use super::super::event::{Event, Exit, Notification, Order, ProcId, Sender};
 use super::world::World;
+use crate::config::notify::{Notify, NotifyBy};
 use crate::config::{Condition, Config, Handler, OnExit, Probe, Process, Restart, Rung};
 use crate::facts::{Changed, Difference, Later};
 use crate::order::DryRun;
@@ -111,6 +112,23 @@ fn what_is_removed_is_stopped_in_reverse_dependency_order_and_shows_no_more() {
     world.pass(MINUTE);
     assert_eq!((world.done(), world.machine.plan().config.processes.len()), ("+cache +web".into(), 3));
     assert_eq!(world.reloaded().added, names(&["cache", "web"]));
+}
+
+#[test]
+fn one_that_is_unwell_and_does_not_end_is_not_live_until_it_is_removed() {
+    let mut web = process("web", "1", &[]);
+    web.notify = Some(Notify { by: NotifyBy::default(), timeout: None });
+    let mut world = World::new(config(vec![process("db", "1", &[]), web]));
+    let live = |world: &World| {
+        let status = world.machine.status(world.now);
+        assert_eq!(status.processes.len(), 2, "it is still there");
+        [world.machine.live(), status.live, status.processes.iter().all(|p| p.live)]
+    };
+    assert_eq!(live(&world), [true; 3]);
+    world.feed(Event::Notified { process: ProcId(1), what: Notification::Unwell });
+    assert_eq!((live(&world), world.done.last().unwrap().as_str()), ([false; 3], "SIGTERM>web"));
+    world.reload(config(vec![process("db", "1", &[])]));
+    assert_eq!(live(&world), [true; 3]);
 }
 
 #[test]
