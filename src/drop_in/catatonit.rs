@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 
-use super::getopt::{Found, Getopt, Grammar, Long};
-use super::program::{ChildMask, Errno, Fate, Place, Program, Reading, Says, Setup, Step, Subreaper, Then, Tty};
+use super::getopt::{Found, Getopt, Grammar, Long, split};
+use super::program::{
+    ChildMask, Errno, Fate, Place, Program, Says, Setup, Step, Stream, Subreaper, Then, Tty, Variables,
+};
 use crate::facts::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::{FAULTS, SignalSet};
@@ -50,47 +52,29 @@ fn log(says: &mut Says, debug: bool, level: Level, text: &str) {
 ///
 /// # Errors
 /// The exit code, when there is nothing to run.
-pub fn settings(
-    args: &[OsString],
-    variable: &dyn Fn(&str) -> Option<OsString>,
-    says: &mut Says,
-) -> Result<Settings, u8> {
-    let name = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+pub fn settings(args: &[OsString], variable: Variables<'_>, says: &mut Says) -> Result<Settings, u8> {
+    let (name, typed) = split(args);
     let debug = variable("CATATONIT_DEBUG").is_some();
     let mut its = Settings { debug, group: false, pause: false, command: Vec::new() };
     if variable("CATATONIT_LOG").is_some() {
         log(says, its.debug, Level::Error, "CATATONIT_LOG is reserved for future use");
         return Err(1);
     }
-    let posixly_correct = variable("POSIXLY_CORRECT").is_some();
-    let mut getopt = Getopt::new(GRAMMAR, args.get(1..).unwrap_or_default(), posixly_correct);
+    let mut getopt = Getopt::new(GRAMMAR, typed, variable("POSIXLY_CORRECT").is_some());
     for found in getopt.by_ref() {
         match found {
             Found::Option('g', _) => its.group = true,
             Found::Option('P', _) => its.pause = true,
-            Found::Option('h', _) => {
-                says.err(format!("{USAGE}{HELP}"));
-                return Err(0);
-            }
-            Found::Option('L', _) => {
-                says.out(LICENCE);
-                return Err(0);
-            }
-            Found::Option(..) => {
-                says.out(format!("{VERSION}\n"));
-                return Err(0);
-            }
-            Found::Wrong(why) => {
-                says.err(format!("{name}: {why}\n{USAGE}"));
-                return Err(1);
-            }
+            Found::Option('h', _) => return Err(says.ends(Stream::Err, format!("{USAGE}{HELP}"), 0)),
+            Found::Option('L', _) => return Err(says.ends(Stream::Out, LICENCE, 0)),
+            Found::Option(..) => return Err(says.ends(Stream::Out, format!("{VERSION}\n"), 0)),
+            Found::Wrong(why) => return Err(says.ends(Stream::Err, format!("{name}: {why}\n{USAGE}"), 1)),
         }
     }
     its.command = getopt.operands();
     if its.command.is_empty() && !its.pause {
         log(says, its.debug, Level::Error, "missing program name");
-        says.err(USAGE);
-        return Err(1);
+        return Err(says.ends(Stream::Err, USAGE, 1));
     }
     Ok(its)
 }
@@ -108,34 +92,27 @@ const HELP: &str = "\n\
 
 const LICENCE: &str = "This is softstop under catatonit's name: MIT OR Apache-2.0, at your option.\n";
 
-pub fn read(args: &[OsString], variable: &dyn Fn(&str) -> Option<OsString>, says: &mut Says) -> Reading {
-    Ok(Box::new(Catatonit::new(settings(args, variable, says)?)))
-}
-
-struct Catatonit {
+pub(super) struct Catatonit {
     setup: Setup,
     debug: bool,
     pause: bool,
 }
 
 impl Catatonit {
-    fn new(its: Settings) -> Catatonit {
+    pub(super) fn new(its: Settings) -> Catatonit {
         let of_tty = SignalSet::of(&[libc::SIGTSTP, libc::SIGTTOU, libc::SIGTTIN]);
         let setup = Setup {
             command: if its.pause { Vec::new() } else { its.command },
             taken: SignalSet::ALL.without(NOT_TAKEN),
-            ignored: SignalSet::EMPTY,
             place: Place::Group,
             tty: Tty::ForegroundOfControlling,
             // Its own doing, and its child's to live with: Ctrl-Z does nothing.
             mask: ChildMask::Inherited(of_tty),
-            resets: false,
             subreaper: Subreaper::UnlessInit,
-            parent_death_signal: None,
             listen_pid: true,
             closes: true,
-            leaves: false,
             to_group: its.group,
+            ..Setup::default()
         };
         Catatonit { setup, debug: its.debug, pause: its.pause }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::getopt::{Found, Getopt, Grammar, Long};
+use super::getopt::{Found, Getopt, Grammar, Long, split};
 use super::numbers::two;
-use super::program::{ChildMask, Errno, Fate, Place, Program, Reading, Says, Setup, Step, Subreaper, Then, Tty};
+use super::program::{ChildMask, Errno, Fate, Place, Program, Says, Setup, Step, Stream, Then, Tty, Variables};
 use crate::facts::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::SignalSet;
@@ -53,53 +53,46 @@ fn print(says: &mut Says, text: &str) {
 ///
 /// # Errors
 /// The exit code, when there is nothing to run.
-pub fn settings(
-    args: &[OsString],
-    variable: &dyn Fn(&str) -> Option<OsString>,
-    says: &mut Says,
-) -> Result<Settings, u8> {
-    let name = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+pub fn settings(args: &[OsString], variable: Variables<'_>, says: &mut Says) -> Result<Settings, u8> {
+    let (name, typed) = split(args);
     let mut its = Settings { debug: false, setsid: true, rewrite: BTreeMap::new(), command: Vec::new() };
-    let mut getopt = Getopt::new(GRAMMAR, args.get(1..).unwrap_or_default(), false);
+    let mut getopt = Getopt::new(GRAMMAR, typed, false);
     for found in getopt.by_ref() {
         match found {
-            Found::Option('h', _) => {
-                says.err(help(&name));
-                return Err(0);
-            }
-            Found::Option('V', _) => {
-                says.err(format!("{VERSION}\n"));
-                return Err(0);
-            }
+            Found::Option('h', _) => return Err(says.ends(Stream::Err, help(&name), 0)),
+            Found::Option('V', _) => return Err(says.ends(Stream::Err, format!("{VERSION}\n"), 0)),
             Found::Option('v', _) => its.debug = true,
             Found::Option('c', _) => its.setsid = false,
             Found::Option(_, value) => {
                 let Some((from, to)) = rewriting(&value.unwrap_or_default()) else {
-                    says.err(REWRITE_USAGE);
-                    return Err(1);
+                    return Err(says.ends(Stream::Err, REWRITE_USAGE, 1));
                 };
                 its.rewrite.insert(from, to);
             }
-            Found::Wrong(why) => {
-                says.err(format!("{name}: {why}\n"));
-                return Err(1);
-            }
+            Found::Wrong(why) => return Err(says.ends(Stream::Err, format!("{name}: {why}\n"), 1)),
         }
     }
     its.command = getopt.operands();
     if its.command.is_empty() {
-        says.err(format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n"));
-        return Err(1);
+        let usage = format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n");
+        return Err(says.ends(Stream::Err, usage, 1));
     }
-    if variable("DUMB_INIT_DEBUG").is_some_and(|value| value == "1") {
-        its.debug = true;
-        debug(says, true, || "Running in debug mode.".to_owned());
-    }
-    if variable("DUMB_INIT_SETSID").is_some_and(|value| value == "0") {
-        its.setsid = false;
-        debug(says, its.debug, || "Not running in setsid mode.".to_owned());
-    }
+    its.take_variables(variable, says);
     Ok(its)
+}
+
+impl Settings {
+    /// They count as exactly one value, and more than the options do.
+    fn take_variables(&mut self, variable: Variables<'_>, says: &mut Says) {
+        if variable("DUMB_INIT_DEBUG").is_some_and(|value| value == "1") {
+            self.debug = true;
+            debug(says, true, || "Running in debug mode.".to_owned());
+        }
+        if variable("DUMB_INIT_SETSID").is_some_and(|value| value == "0") {
+            self.setsid = false;
+            debug(says, self.debug, || "Not running in setsid mode.".to_owned());
+        }
+    }
 }
 
 fn rewriting(text: &str) -> Option<(Signal, Option<Signal>)> {
@@ -128,11 +121,7 @@ fn help(name: &str) -> String {
     )
 }
 
-pub fn read(args: &[OsString], variable: &dyn Fn(&str) -> Option<OsString>, says: &mut Says) -> Reading {
-    Ok(Box::new(DumbInit::new(settings(args, variable, says)?)))
-}
-
-struct DumbInit {
+pub(super) struct DumbInit {
     setup: Setup,
     debug: bool,
     rewrite: BTreeMap<Signal, Option<Signal>>,
@@ -141,7 +130,7 @@ struct DumbInit {
 }
 
 impl DumbInit {
-    fn new(its: Settings) -> DumbInit {
+    pub(super) fn new(its: Settings) -> DumbInit {
         let mut rewrite = its.rewrite;
         if its.setsid {
             for signal in SUSPENDING {
@@ -152,17 +141,13 @@ impl DumbInit {
         let setup = Setup {
             command: its.command,
             taken: SignalSet::ALL.without(NOT_TAKEN),
-            ignored: SignalSet::EMPTY,
             place: if its.setsid { Place::Session } else { Place::Here },
             tty: if its.setsid { Tty::HandedOver } else { Tty::Untouched },
             mask: ChildMask::Empty,
             resets: true,
-            subreaper: Subreaper::Never,
-            parent_death_signal: None,
-            listen_pid: false,
-            closes: false,
             leaves: true,
             to_group: its.setsid,
+            ..Setup::default()
         };
         DumbInit { setup, debug: its.debug, rewrite, skipped: Vec::new() }
     }

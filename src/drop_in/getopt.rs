@@ -31,6 +31,12 @@ pub enum Found {
     Wrong(String),
 }
 
+/// The name that a program was given, and what follows it.
+pub fn split(args: &[OsString]) -> (String, &[OsString]) {
+    let (name, typed) = args.split_first().map_or((None, args), |(name, typed)| (Some(name), typed));
+    (name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(), typed)
+}
+
 /// Goes through a command line, option by option; what is acted on first comes first.
 #[derive(Debug)]
 pub struct Getopt {

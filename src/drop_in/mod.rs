@@ -18,8 +18,11 @@ use std::ffi::OsString;
 
 use crate::cli::variables;
 use crate::sys::signals::Early;
+use catatonit::Catatonit;
+use dumb_init::DumbInit;
 use names::Name;
-use program::Says;
+use program::{Program, Says};
+use tini::Tini;
 
 /// Lives as the program of that name with this command line, whose first word is the name; its exit code. With one of softstop's settings
 /// `softstop` goes on instead, with a command line of its own.
@@ -38,12 +41,14 @@ pub fn run(name: Name, args: &[OsString], early: Early, softstop: impl FnOnce(&[
         // What was read is read again, and said again.
         run::say_and_go_on(&mut says);
     }
-    let reading = match name {
-        Name::Tini => tini::read(args, &variable, &mut says),
-        Name::DumbInit => dumb_init::read(args, &variable, &mut says),
-        Name::Catatonit => catatonit::read(args, &variable, &mut says),
+    let program: Result<Box<dyn Program>, u8> = match name {
+        Name::Tini => tini::settings(args, &variable, &mut says).map(|its| Box::new(Tini::new(its)) as _),
+        Name::DumbInit => dumb_init::settings(args, &variable, &mut says).map(|its| Box::new(DumbInit::new(its)) as _),
+        Name::Catatonit => {
+            catatonit::settings(args, &variable, &mut says).map(|its| Box::new(Catatonit::new(its)) as _)
+        }
     };
-    match reading {
+    match program {
         Err(code) => ends(code, early, says),
         Ok(mut program) => run::run(program.as_mut(), early, says),
     }

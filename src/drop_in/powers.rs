@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::names::Name;
-use super::program::Says;
+use super::program::{Says, Variables};
 use super::{catatonit, dumb_init, tini};
 use crate::cli::variables;
 use crate::config::check::values;
@@ -21,55 +21,18 @@ const CONFIG: &str = "SOFTSTOP_CONFIG";
 pub fn command_line(
     name: Name,
     args: &[OsString],
-    variable: &dyn Fn(&str) -> Option<OsString>,
+    variable: Variables<'_>,
     says: &mut Says,
 ) -> Result<Option<Vec<OsString>>, u8> {
     let mut its = Translation { flags: Vec::new(), untold: Vec::new(), variable };
-    let command = match name {
-        Name::Tini => {
-            let settings = tini::settings(args, variable, says)?;
-            let level = match settings.level {
-                0 => Some("error"),
-                1 | 2 => None,
-                _ => Some("debug"),
-            };
-            its.flags("SOFTSTOP_LOG_LEVEL", level);
-            its.flags("SOFTSTOP_SIGNAL_TO", settings.group.then_some("group"));
-            its.flags("SOFTSTOP_PARENT_DEATH_SIGNAL", settings.parent_death_signal.map(|signal| signal.to_string()));
-            its.flags("SOFTSTOP_EXIT_CODE_MAP", settings.expected.iter().map(|code| format!("{code}=0")));
-            if settings.warns_of_reaped {
-                its.untold.push("tini's -w (orphans are counted: softstop status)".to_owned());
-            }
-            settings.command
-        }
-        Name::DumbInit => {
-            let settings = dumb_init::settings(args, variable, says)?;
-            its.flags("SOFTSTOP_LOG_LEVEL", settings.debug.then_some("debug"));
-            its.flags("SOFTSTOP_SIGNAL_TO", settings.setsid.then_some("group"));
-            its.rewrite(settings.rewrite);
-            settings.command
-        }
-        Name::Catatonit => {
-            let settings = catatonit::settings(args, variable, says)?;
-            if settings.pause {
-                says.err(
-                    "softstop: catatonit -P runs nothing that could be drained: softstop's settings change nothing\n",
-                );
-                return Ok(None);
-            }
-            its.flags("SOFTSTOP_LOG_LEVEL", settings.debug.then_some("debug"));
-            its.flags("SOFTSTOP_SIGNAL_TO", settings.group.then_some("group"));
-            settings.command
-        }
-    };
+    let Some(command) = its.translate(name, args, says)? else { return Ok(None) };
     let program = command.first().map(OsString::as_os_str).unwrap_or_default();
     // They are that one's, which does not get them from a softstop in front of it.
     if Path::new(program).file_name() == Some(OsStr::new("softstop")) {
         return Ok(None);
     }
     let mut line: Vec<OsString> = vec!["softstop".into()];
-    let runs = is_set(variable, CONFIG);
-    if runs {
+    if is_set(variable, CONFIG) {
         line.push("run".into());
         for flag in its.flags {
             if variables::is_of_the_wrapper_alone(flag.variable) {
@@ -107,14 +70,58 @@ struct Translation<'a> {
     flags: Vec<Flag>,
     /// What has no counterpart.
     untold: Vec<String>,
-    variable: &'a dyn Fn(&str) -> Option<OsString>,
+    variable: Variables<'a>,
 }
 
-fn is_set(variable: &dyn Fn(&str) -> Option<OsString>, name: &str) -> bool {
+fn is_set(variable: Variables<'_>, name: &str) -> bool {
     variable(name).is_some_and(|value| !value.is_empty())
 }
 
 impl Translation<'_> {
+    /// The command that is to run, once its options are flags. `None`: it runs none.
+    fn translate(&mut self, name: Name, args: &[OsString], says: &mut Says) -> Result<Option<Vec<OsString>>, u8> {
+        match name {
+            Name::Tini => {
+                let settings = tini::settings(args, self.variable, says)?;
+                let level = match settings.level {
+                    0 => Some("error"),
+                    1 | 2 => None,
+                    _ => Some("debug"),
+                };
+                self.flags("SOFTSTOP_LOG_LEVEL", level);
+                self.flags("SOFTSTOP_SIGNAL_TO", settings.group.then_some("group"));
+                self.flags(
+                    "SOFTSTOP_PARENT_DEATH_SIGNAL",
+                    settings.parent_death_signal.map(|signal| signal.to_string()),
+                );
+                self.flags("SOFTSTOP_EXIT_CODE_MAP", settings.expected.iter().map(|code| format!("{code}=0")));
+                if settings.warns_of_reaped {
+                    self.untold.push("tini's -w (orphans are counted: softstop status)".to_owned());
+                }
+                Ok(Some(settings.command))
+            }
+            Name::DumbInit => {
+                let settings = dumb_init::settings(args, self.variable, says)?;
+                self.flags("SOFTSTOP_LOG_LEVEL", settings.debug.then_some("debug"));
+                self.flags("SOFTSTOP_SIGNAL_TO", settings.setsid.then_some("group"));
+                self.rewrite(settings.rewrite);
+                Ok(Some(settings.command))
+            }
+            Name::Catatonit => {
+                let settings = catatonit::settings(args, self.variable, says)?;
+                if settings.pause {
+                    says.err(
+                        "softstop: catatonit -P runs nothing that could be drained: softstop's settings change nothing\n",
+                    );
+                    return Ok(None);
+                }
+                self.flags("SOFTSTOP_LOG_LEVEL", settings.debug.then_some("debug"));
+                self.flags("SOFTSTOP_SIGNAL_TO", settings.group.then_some("group"));
+                Ok(Some(settings.command))
+            }
+        }
+    }
+
     /// One for each value. A setting of softstop's own wins.
     fn flags(&mut self, variable: &'static str, values: impl IntoIterator<Item: Into<String>>) {
         if let Some(long) = variables::flag(variable).filter(|_| !is_set(self.variable, variable)) {

@@ -6,11 +6,11 @@ use crate::facts::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::SignalSet;
 
-/// What a program makes of its command line and its variables; `Err`: it says something and ends with that code.
-pub type Reading = Result<Box<dyn Program>, u8>;
+/// A variable of the environment, by its name.
+pub type Variables<'v> = &'v dyn Fn(&str) -> Option<OsString>;
 
 /// How the child is started and what the program itself becomes.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Setup {
     /// The child's program and arguments; empty: there is no child.
     pub command: Vec<OsString>,
@@ -37,18 +37,19 @@ pub struct Setup {
 }
 
 /// Where the child lives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Place {
     /// In a group of its own.
     Group,
     /// In a session of its own.
     Session,
     /// In the program's own group.
+    #[default]
     Here,
 }
 
 /// What is done about a terminal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Tty {
     /// The child's group comes to the foreground of the one at standard input.
     Foreground,
@@ -56,19 +57,22 @@ pub enum Tty {
     ForegroundOfControlling,
     /// The program lets go of the one at standard input, and the child's session takes it.
     HandedOver,
+    #[default]
     Untouched,
 }
 
 /// The signals that the child finds blocked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ChildMask {
     /// Those that the program found, and these.
     Inherited(SignalSet),
+    #[default]
     Empty,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Subreaper {
+    #[default]
     Never,
     Asked,
     UnlessInit,
@@ -176,6 +180,12 @@ impl Says {
 
     pub fn err(&mut self, text: impl Into<String>) {
         self.lines.push((Stream::Err, text.into()));
+    }
+
+    /// The last that it says; the exit code with which it ends.
+    pub fn ends(&mut self, stream: Stream, text: impl Into<String>, code: u8) -> u8 {
+        self.lines.push((stream, text.into()));
+        code
     }
 }
 

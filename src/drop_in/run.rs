@@ -135,26 +135,29 @@ impl Life<'_> {
         }
         loop {
             let Some(signal) = plain::take_signal(self.setup.taken) else { continue };
-            let reaps = match self.voice.with(|says| self.program.signal(signal, says)) {
-                Fate::Dropped => false,
-                Fate::Reaps => true,
-                Fate::Ends(code) => return Ok(code),
-                Fate::Suspends => {
-                    suspend();
-                    false
-                }
-                Fate::Forwarded(signal, then) => {
-                    self.forward(signal, then)?;
-                    if then == Then::Suspends {
-                        suspend();
-                    }
-                    then == Then::Reaps
-                }
-            };
-            if reaps && let Some(code) = self.reap_all()? {
+            if let Some(code) = self.take(signal)? {
                 return Ok(code);
             }
         }
+    }
+
+    /// What becomes of a signal; the exit code, when that is to be all.
+    fn take(&mut self, signal: Signal) -> Result<Option<u8>, u8> {
+        match self.voice.with(|says| self.program.signal(signal, says)) {
+            Fate::Dropped => {}
+            Fate::Reaps => return self.reap_all(),
+            Fate::Ends(code) => return Ok(Some(code)),
+            Fate::Suspends => suspend(),
+            Fate::Forwarded(signal, then) => {
+                self.forward(signal, then)?;
+                match then {
+                    Then::Nothing => {}
+                    Then::Reaps => return self.reap_all(),
+                    Then::Suspends => suspend(),
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn step(&mut self, step: Step, result: Result<(), Errno>) -> Result<(), u8> {

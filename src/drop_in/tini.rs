@@ -3,9 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::getopt::{Found, Getopt, Grammar};
+use super::getopt::{Found, Getopt, Grammar, split};
 use super::numbers::{atoi, whole};
-use super::program::{ChildMask, Errno, Fate, Place, Program, Reading, Says, Setup, Step, Subreaper, Then, Tty};
+use super::program::{
+    ChildMask, Errno, Fate, Place, Program, Says, Setup, Step, Stream, Subreaper, Then, Tty, Variables,
+};
 use crate::facts::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::{FAULTS, SignalSet};
@@ -22,7 +24,7 @@ const DEBUG: u32 = 3;
 const TRACE: u32 = 4;
 
 /// What its command line and its variables amount to.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
     /// 0: nothing but what ends it; 1 to 4: with warnings, info, debug, trace.
     pub level: u32,
@@ -39,67 +41,32 @@ pub struct Settings {
 ///
 /// # Errors
 /// The exit code, when there is nothing to run.
-pub fn settings(
-    args: &[OsString],
-    variable: &dyn Fn(&str) -> Option<OsString>,
-    says: &mut Says,
-) -> Result<Settings, u8> {
-    let name = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let typed = args.get(1..).unwrap_or_default();
+pub fn settings(args: &[OsString], variable: Variables<'_>, says: &mut Says) -> Result<Settings, u8> {
+    let (name, typed) = split(args);
     if typed == ["--version"] {
-        says.out(format!("{VERSION}\n"));
-        return Err(0);
+        return Err(says.ends(Stream::Out, format!("{VERSION}\n"), 0));
     }
-    let mut its = Settings {
-        level: WARN,
-        subreaper: false,
-        group: false,
-        warns_of_reaped: false,
-        parent_death_signal: None,
-        expected: Vec::new(),
-        command: Vec::new(),
-    };
+    let mut its = Settings { level: WARN, ..Settings::default() };
     let mut getopt = Getopt::new(GRAMMAR, typed, variable("POSIXLY_CORRECT").is_some());
     for found in getopt.by_ref() {
-        let invalid = |says: &mut Says, flag: char, value: &str| {
-            fatal(says, &format!("Not a valid option for -{flag}: {value}"));
-            1
-        };
         match found {
-            Found::Option('h', _) => {
-                says.out(help(&name));
-                return Err(0);
-            }
-            Found::Option('l', _) => {
-                says.out(LICENCE);
-                return Err(0);
-            }
-            Found::Option('s', _) => its.subreaper = true,
-            Found::Option('v', _) => its.level = its.level.wrapping_add(1),
-            Found::Option('w', _) => its.warns_of_reaped = true,
-            Found::Option('g', _) => its.group = true,
-            Found::Option(flag @ 'p', Some(value)) => match death_signal(&value) {
-                Some(signal) => its.parent_death_signal = Some(signal),
-                None => return Err(invalid(says, flag, &value)),
-            },
+            Found::Option('h', _) => return Err(says.ends(Stream::Out, help(&name), 0)),
+            Found::Option('l', _) => return Err(says.ends(Stream::Out, LICENCE, 0)),
             Found::Option(flag, value) => {
                 let value = value.unwrap_or_default();
-                match whole(&value).and_then(|code| u8::try_from(code).ok()) {
-                    Some(code) => its.expected.push(code),
-                    None => return Err(invalid(says, flag, &value)),
+                if its.take(flag, &value).is_none() {
+                    fatal(says, &format!("Not a valid option for -{flag}: {value}"));
+                    return Err(1);
                 }
             }
             Found::Wrong(why) => {
-                says.err(format!("{name}: {why}\n"));
-                says.err(help(&name));
-                return Err(1);
+                return Err(says.ends(Stream::Err, format!("{name}: {why}\n{}", help(&name)), 1));
             }
         }
     }
     its.command = getopt.operands();
     if its.command.is_empty() {
-        says.err(help(&name));
-        return Err(1);
+        return Err(says.ends(Stream::Err, help(&name), 1));
     }
     its.subreaper |= variable("TINI_SUBREAPER").is_some();
     its.group |= variable("TINI_KILL_PROCESS_GROUP").is_some();
@@ -108,6 +75,21 @@ pub fn settings(
         its.level = atoi(&level.to_string_lossy()).cast_unsigned();
     }
     Ok(its)
+}
+
+impl Settings {
+    /// One option that says nothing; `None`: its value is none.
+    fn take(&mut self, flag: char, value: &str) -> Option<()> {
+        match flag {
+            's' => self.subreaper = true,
+            'v' => self.level = self.level.wrapping_add(1),
+            'w' => self.warns_of_reaped = true,
+            'g' => self.group = true,
+            'p' => self.parent_death_signal = Some(death_signal(value)?),
+            _ => self.expected.push(u8::try_from(whole(value)?).ok()?),
+        }
+        Some(())
+    }
 }
 
 /// `-p` knows these by their full names in capitals.
@@ -151,11 +133,7 @@ const NOT_REAPING: &str = "Tini is not running as PID 1 and isn't registered as 
     Zombie processes will not be re-parented to Tini, so zombie reaping won't work.\n\
     To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to register Tini as a child subreaper, or run Tini as PID 1.";
 
-pub fn read(args: &[OsString], variable: &dyn Fn(&str) -> Option<OsString>, says: &mut Says) -> Reading {
-    Ok(Box::new(Tini::new(settings(args, variable, says)?)))
-}
-
-struct Tini {
+pub(super) struct Tini {
     setup: Setup,
     level: u32,
     warns_of_reaped: bool,
@@ -163,7 +141,7 @@ struct Tini {
 }
 
 impl Tini {
-    fn new(its: Settings) -> Tini {
+    pub(super) fn new(its: Settings) -> Tini {
         let setup = Setup {
             command: its.command,
             taken: SignalSet::ALL.without(NOT_TAKEN),
@@ -171,13 +149,10 @@ impl Tini {
             place: Place::Group,
             tty: Tty::Foreground,
             mask: ChildMask::Inherited(SignalSet::EMPTY),
-            resets: false,
             subreaper: if its.subreaper { Subreaper::Asked } else { Subreaper::Never },
             parent_death_signal: its.parent_death_signal,
-            listen_pid: false,
-            closes: false,
-            leaves: false,
             to_group: its.group,
+            ..Setup::default()
         };
         Tini { setup, level: its.level, warns_of_reaped: its.warns_of_reaped, expected: its.expected }
     }
@@ -305,7 +280,6 @@ impl Program for Tini {
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::Stream;
     use super::super::program::tests::{on, says};
     use super::*;
 
