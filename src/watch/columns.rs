@@ -56,7 +56,32 @@ pub fn table(
     room: usize,
     unicode: bool,
 ) -> Table {
-    let dots = if unicode { "…" } else { ".." };
+    let mut all = columns_of(processes, usage, names, unicode);
+    let gap = fit(&mut all, names, room, unicode);
+    let widths: Vec<usize> = all.iter().map(Column::width).collect();
+    let line = |mark: &str, cell: &dyn Fn(&Column) -> String| {
+        let mut line = format!("{mark:MARK$}");
+        for (n, (column, wide)) in all.iter().zip(&widths).enumerate() {
+            let cell = cell(column);
+            let pad = " ".repeat(wide.saturating_sub(width(&cell, columns) as usize));
+            let gap = " ".repeat(if n > 0 { gap } else { 0 });
+            line += &if column.right { format!("{gap}{pad}{cell}") } else { format!("{gap}{cell}{pad}") };
+        }
+        elide(line.trim_end(), room as f64, dots(unicode), columns)
+    };
+    let row = |n: usize| {
+        let mark = if n == selected { ">" } else { "" };
+        (line(mark, &|column| column.cells[n].clone()), look(&processes[n]))
+    };
+    Table { head: line("", &|column| column.head.clone()), rows: (0..processes.len()).map(row).collect() }
+}
+
+fn dots(unicode: bool) -> &'static str {
+    if unicode { "…" } else { ".." }
+}
+
+/// All for which there is something to show, the names first.
+fn columns_of(processes: &[Value], usage: &BTreeMap<i32, Usage>, names: &str, unicode: bool) -> Vec<Column> {
     let usage_of = |p: &Value| usage.get(&i32::try_from(p["pid"].as_i64()?).ok()?);
     let column = |rank, head: &str, right, cell: &dyn Fn(&Value) -> String| Column {
         head: head.to_owned(),
@@ -80,36 +105,25 @@ pub fn table(
     ];
     // Where nobody is asked, and where nothing is known, there is no column.
     all.retain(|c| !["PROBES", "CPU", "MEM"].contains(&c.head.as_str()) || c.cells.iter().any(|cell| cell != "-"));
+    all
+}
+
+/// Leaves out what there is no room for, and cuts the names; how much is between two columns.
+fn fit(all: &mut Vec<Column>, names: &str, room: usize, unicode: bool) -> usize {
     let needs = |all: &[Column], gap: usize| MARK + all.iter().map(|c| c.width() + gap).sum::<usize>() - gap;
     // Names are cut first.
     let long = |all: &[Column]| needs(all, 1) - all[0].width() + all[0].width().min(NAME.max(names.len()));
-    while long(&all) > room
+    while long(all) > room
         && let Some(rank) = all.iter().map(|c| c.rank).max().filter(|rank| *rank > 0)
     {
         all.retain(|c| c.rank != rank);
     }
-    let others = needs(&all, 1) - all[0].width();
+    let others = needs(all, 1) - all[0].width();
     let most = room.saturating_sub(others).max(NAME).min((room / 3).max(NAME)) as f64;
     for cell in &mut all[0].cells {
-        *cell = elide(cell, most, dots, columns);
+        *cell = elide(cell, most, dots(unicode), columns);
     }
-    let gap = if needs(&all, GAP) > room { 1 } else { GAP };
-    let widths: Vec<usize> = all.iter().map(Column::width).collect();
-    let line = |mark: &str, cell: &dyn Fn(&Column) -> String| {
-        let mut line = format!("{mark:MARK$}");
-        for (n, (column, wide)) in all.iter().zip(&widths).enumerate() {
-            let cell = cell(column);
-            let pad = " ".repeat(wide.saturating_sub(width(&cell, columns) as usize));
-            let gap = " ".repeat(if n > 0 { gap } else { 0 });
-            line += &if column.right { format!("{gap}{pad}{cell}") } else { format!("{gap}{cell}{pad}") };
-        }
-        elide(line.trim_end(), room as f64, dots, columns)
-    };
-    let row = |n: usize| {
-        let mark = if n == selected { ">" } else { "" };
-        (line(mark, &|column| column.cells[n].clone()), look(&processes[n]))
-    };
-    Table { head: line("", &|column| column.head.clone()), rows: (0..processes.len()).map(row).collect() }
+    if needs(all, GAP) > room { 1 } else { GAP }
 }
 
 /// As kubectl has it: the reason, where there is one; and how long it still waits.
