@@ -93,34 +93,26 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
         None => return Err(format!("the request has no version; add \"version\":{VERSION}")),
     }
     let order = text(&fields, "order")?;
-    let request = match order {
-        "status" => Request::Status(StatusRequest {
-            timeline: boolean(&fields, "timeline", false)?,
-            at_end: boolean(&fields, "at_end", false)?,
-        }),
-        "logs" => Request::Logs(logs(&fields)?),
+    let (request, takes) = match order {
+        "status" => (Request::Status(status_request(&fields)?), vec!["timeline", "at_end"]),
+        "logs" => (Request::Logs(logs(&fields)?), vec!["process", "lines", "follow"]),
         _ => match Order::read(order, |key, kind| field(&fields, key, kind))? {
-            Some(order) => Request::Order(order),
+            Some(order) => {
+                let takes = order.fields().into_iter().map(|(name, _)| name).collect();
+                (Request::Order(order), takes)
+            }
             None => return Err(format!("there is no order {order:?} in version {VERSION}")),
         },
     };
-    let takes = Order::ALL.iter().find(|known| known.name == order).map_or(&[][..], |known| known.fields);
-    let own = match order {
-        "status" => &STATUS[..],
-        "logs" => &LOGS,
-        _ => &[],
-    };
-    let known = |key: &str| {
-        ["version", "order"].contains(&key) || own.contains(&key) || takes.iter().any(|(name, _)| *name == key)
-    };
-    match fields.keys().find(|key| !known(key)) {
+    match fields.keys().find(|key| !["version", "order"].contains(&key.as_str()) && !takes.contains(&key.as_str())) {
         Some(key) => Err(format!("{key:?} does not belong to the order {order}")),
         None => Ok(request),
     }
 }
 
-const STATUS: [&str; 2] = ["timeline", "at_end"];
-const LOGS: [&str; 3] = ["process", "lines", "follow"];
+fn status_request(fields: &Map<String, Value>) -> Result<StatusRequest, String> {
+    Ok(StatusRequest { timeline: boolean(fields, "timeline", false)?, at_end: boolean(fields, "at_end", false)? })
+}
 
 fn logs(fields: &Map<String, Value>) -> Result<LogsRequest, String> {
     let process = if fields.contains_key("process") { Some(text(fields, "process")?.to_owned()) } else { None };

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::losses::Losses;
-use super::queue::{MEMORY_MAX, QUEUE_MAX};
+use super::queue::{MEMORY_MAX, QUEUE_MAX, count_lines, newlines};
 use crate::config::Rotation;
 use crate::sys::spawn::log_writer::{self, Ends, Limits, Tally};
 use crate::sys::spawn::writer;
@@ -192,7 +192,7 @@ impl LogFile {
         let most = if state.hangs { QUEUE_MAX } else { MEMORY_MAX };
         if state.queue.len() + lines.len() > most {
             let because = state.no_writer.clone();
-            state.losses.add(newlines(lines), because.as_deref().unwrap_or("its file system hangs"));
+            state.losses.add(count_lines(lines), because.as_deref().unwrap_or("its file system hangs"));
         } else {
             state.queue.extend(lines);
         }
@@ -331,7 +331,7 @@ impl LogFile {
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
             match send(link.write.get_ref().as_raw_fd(), chunk, flags) {
                 Ok(n) => {
-                    sent = (sent.0 + n as u64, sent.1 + newlines(&chunk[..n]));
+                    sent = (sent.0 + n as u64, sent.1 + count_lines(&chunk[..n]));
                     queue.drain(..n);
                 }
                 Err(nix::Error::EINTR) => {}
@@ -450,7 +450,7 @@ impl LogFile {
         let mut state = self.state.borrow_mut();
         let done = state.before.lines + state.writer.as_ref().map_or(0, |writer| writer.tally.lines);
         let queue = std::mem::take(&mut state.queue);
-        let lines = newlines(queue.as_slices().0) + newlines(queue.as_slices().1);
+        let lines = newlines(queue);
         let unfinished = lines + state.sent_lines.saturating_sub(done);
         state.sent_lines = done;
         let because = state.no_writer.clone();
@@ -466,8 +466,4 @@ impl LogFile {
 /// In the socket, and not taken off it.
 fn unread(link: &Link) -> u64 {
     readable_bytes(link.read.as_fd()).map_or(0, |n| n as u64)
-}
-
-fn newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|b| **b == b'\n').count() as u64
 }

@@ -11,6 +11,8 @@ pub const PIECE_MAX: usize = 16 * 1024;
 pub const CUT: &[u8] = b" [cut]";
 /// Columns between a name and the text: ` | `.
 pub const PREFIX: usize = 3;
+/// Of names, as SGR has them: cyan, yellow, green, magenta, blue. Red is for errors.
+pub const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
 /// How many of a process's last lines are kept for the account of its death, and how many bytes of each.
 pub const TAIL_LINES: usize = 10;
 pub const TAIL_BYTES: usize = 256;

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use self::files::{LogFile, LogFiles};
 use self::kept::{Keeper, Keeping};
-use self::lines::{Format, PREFIX, Piece, Splitter, Tail};
+use self::lines::{COLOURS, Format, PREFIX, Piece, Splitter, Tail};
 use self::losses::Losses;
 pub use self::sink::{Sink, Stream};
 use crate::config::{LogTarget, Logs, Output, Process, WhenFull};
@@ -38,8 +38,6 @@ use crate::tasks;
 const READ_MAX: usize = 8 * 1024;
 /// More than the kernel keeps of what is written to a terminal and not read, in bytes.
 const TERMINAL_MAX: u64 = 256 * 1024;
-/// Cyan, yellow, green, magenta, blue: red is for errors.
-const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
 /// Columns of a time stamp, and the space behind it.
 const TIME: usize = "2026-11-22T10:00:00.000Z ".len();
 /// Columns of the time of day, and the space behind it.
@@ -324,18 +322,12 @@ impl Capture {
     pub fn process_ended(self, then: impl FnOnce() + 'static) {
         tasks::spawn(async move {
             // Side by side: nobody may read the one stream while the other is read.
-            let drain = async |pipe: &Pipe| {
-                if !pipe.ended.get() {
+            let drain = async |n: usize| {
+                if let Some(pipe) = self.pipes.get(n).filter(|pipe| !pipe.ended.get()) {
                     pipe.drain().await;
                 }
             };
-            let pipe = |n: usize| self.pipes.get(n);
-            let both = async |n| {
-                if let Some(pipe) = pipe(n) {
-                    drain(pipe).await;
-                }
-            };
-            tokio::join!(both(0), both(1));
+            tokio::join!(drain(0), drain(1));
             then();
         });
     }

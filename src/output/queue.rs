@@ -292,11 +292,11 @@ fn is_passing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS))
 }
 
-fn count_lines(bytes: &[u8]) -> u64 {
+pub(super) fn count_lines(bytes: &[u8]) -> u64 {
     newlines(bytes.iter().copied())
 }
 
-fn newlines(bytes: impl IntoIterator<Item = u8>) -> u64 {
+pub(super) fn newlines(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().map(|b| u64::from(b == b'\n')).sum()
 }
 

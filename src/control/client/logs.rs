@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::{Failure, Meant, SOON, connect, find, no_answer, unavailable};
 use crate::control::protocol::{self, LogLine, LogsRequest, Reply, Request};
 use crate::exit;
+use crate::output::lines::{COLOURS, Format, Piece};
 use crate::output::sink::colour_wanted;
 use crate::text::{plain, plural};
 
 /// The longest line of an answer, in bytes: a piece of 16 KiB, each byte escaped.
 const MAX_LINE: u64 = 256 * 1024;
-const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
 
 /// How lines are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Printer {
             }
             Reply::Line(line) => {
                 let text = self.text(&line);
-                io::stdout().write_all(text.as_bytes())
+                io::stdout().write_all(&text)
             }
             Reply::Missed { process, lines } => {
                 let (what, are) = plural(lines, ("line", "is"), ("lines", "are"));
@@ -105,25 +105,31 @@ impl Printer {
         }
     }
 
-    fn text(&mut self, line: &LogLine) -> String {
-        let time = if self.how.timestamps { format!("{} ", plain(&line.timestamp, ' ')) } else { String::new() };
-        let cut = if line.partial { " [cut]" } else { "" };
-        if self.one.as_ref() == Some(&line.process) {
-            return format!("{time}{}{cut}\n", line.line);
-        }
+    fn text(&mut self, line: &LogLine) -> Vec<u8> {
+        let timestamps = self.how.timestamps;
+        let format = match self.one.as_ref() == Some(&line.process) {
+            true => Format::Plain { timestamps, alone: false },
+            false => self.behind_its_name(line, timestamps),
+        };
+        let LogLine { partial, continued, .. } = *line;
+        let mut text = Vec::new();
+        format.write(
+            &mut text,
+            Piece { bytes: line.line.as_bytes(), continued, partial },
+            "",
+            &plain(&line.timestamp, ' '),
+        );
+        text
+    }
+
+    fn behind_its_name(&mut self, line: &LogLine, timestamps: bool) -> Format {
         let name = plain(&line.process, ' ').into_owned();
         let number = self.names.iter().position(|known| *known == name).unwrap_or_else(|| {
             self.width = self.width.max(name.chars().count());
             self.names.push(name.clone());
             self.names.len() - 1
         });
-        let width = self.width;
-        let mark = if line.continued { '+' } else { '|' };
-        let head = match self.coloured {
-            true => format!("\x1b[{}m{name:width$} {mark}\x1b[0m", COLOURS[number % COLOURS.len()]),
-            false => format!("{name:width$} {mark}"),
-        };
-        format!("{time}{head} {}{cut}\n", line.line)
+        Format::prefix(&name, self.width, self.coloured.then_some(COLOURS[number % COLOURS.len()]), timestamps)
     }
 }
 
@@ -141,14 +147,16 @@ mod tests {
             partial: text == "begin",
             continued: text == "rest",
         };
+        let text = |printer: &mut Printer, line| String::from_utf8(printer.text(&line)).unwrap();
         let mut printer = Printer { coloured: false, ..Printer::new(Some("web".into()), Shown::default()) };
-        assert_eq!(printer.text(&line("web", "a")), "a\n");
-        assert_eq!(printer.text(&line("web pre_stop", "b")), "web pre_stop | b\n");
+        assert_eq!(text(&mut printer, line("web", "a")), "a\n");
+        assert_eq!(text(&mut printer, line("web", "begin")), "begin [cut]\n");
+        assert_eq!(text(&mut printer, line("web pre_stop", "b")), "web pre_stop | b\n");
         let how = Shown { timestamps: true, json: false };
         let mut printer = Printer { coloured: false, ..Printer::new(None, how) };
-        assert_eq!(printer.text(&line("worker", "begin")), "2026-11-22T10:00:00.000Z worker | begin [cut]\n");
-        assert_eq!(printer.text(&line("web", "rest")), "2026-11-22T10:00:00.000Z web    + rest\n");
+        assert_eq!(text(&mut printer, line("worker", "begin")), "2026-11-22T10:00:00.000Z worker | begin [cut]\n");
+        assert_eq!(text(&mut printer, line("web", "rest")), "2026-11-22T10:00:00.000Z web    + rest\n");
         printer.coloured = true;
-        assert!(printer.text(&line("web", "c")).contains("\x1b[33mweb    |\x1b[0m c\n"));
+        assert!(text(&mut printer, line("web", "c")).contains("\x1b[33mweb    |\x1b[0m c\n"));
     }
 }
