@@ -18,7 +18,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING,
+    USER_AGENT,
 };
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -161,12 +162,11 @@ async fn exchange<T>(
     answer.await
 }
 
+fn invalid(part: RequestPart, value: &str, error: &dyn Error) -> CallError {
+    CallError::Invalid { part, value: value.to_owned(), error: error.to_string() }
+}
+
 fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, CallError> {
-    let invalid = |part: RequestPart, value: &str, error: &dyn Error| CallError::Invalid {
-        part,
-        value: value.to_owned(),
-        error: error.to_string(),
-    };
     let body = Bytes::from(call.body.clone().unwrap_or_default());
     let length = body.len();
     let mut request = Request::new(Full::new(body));
@@ -175,6 +175,16 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, CallError> {
         Method::Post => hyper::Method::POST,
     };
     *request.uri_mut() = call.path.parse::<hyper::Uri>().map_err(|e| invalid(RequestPart::Path, &call.path, &e))?;
+    add_headers(request.headers_mut(), call)?;
+    if call.method == Method::Post {
+        // Also for an empty body (RFC 9110, section 8.6): there are servers that answer 411 without it.
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(request)
+}
+
+/// Those of the call, and what every request has.
+fn add_headers(headers: &mut HeaderMap, call: &HttpCall) -> Result<(), CallError> {
     let host = HeaderValue::try_from(host_and_port(&call.host, call.port))
         .map_err(|e| invalid(RequestPart::Host, &call.host, &e))?;
     let defaults = [
@@ -183,7 +193,6 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, CallError> {
         (ACCEPT, HeaderValue::from_static("*/*")),
         (CONNECTION, HeaderValue::from_static("close")),
     ];
-    let headers = request.headers_mut();
     for (name, value) in &call.headers {
         let invalid = |e: &dyn Error| invalid(RequestPart::Header, name, e);
         let name = HeaderName::try_from(name).map_err(|e| invalid(&e))?;
@@ -195,21 +204,13 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, CallError> {
     }
     for (name, default) in defaults {
         match headers.get(&name) {
-            None => {
-                headers.insert(name, default);
-            }
+            None => drop(headers.insert(name, default)),
             // As for the kubelet, an empty value takes a default header away. HTTP/1.1 has no request without Host.
-            Some(value) if value.is_empty() && name != HOST => {
-                headers.remove(name);
-            }
+            Some(value) if value.is_empty() && name != HOST => drop(headers.remove(name)),
             Some(_) => {}
         }
     }
-    if call.method == Method::Post {
-        // Also for an empty body (RFC 9110, section 8.6): there are servers that answer 411 without it.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    Ok(request)
+    Ok(())
 }
 
 /// 200 to 399 with a body that ends, or goes on beyond what is read, is a success. `Some`: it is said to be found elsewhere.

@@ -164,24 +164,7 @@ impl Answer {
 
     /// `Some`: it is well.
     fn next_frame(&mut self, reply: &mut Vec<u8>) -> Result<Option<()>, Pause> {
-        if self.frames == 0 {
-            self.first_bytes()?;
-        }
-        let head: &[u8; FRAME_HEAD] = self.rest.first_chunk().ok_or(Pause::More)?;
-        let [a, b, c, kind, flags, stream @ ..] = *head;
-        let length = u32::from_be_bytes([0, a, b, c]) as usize;
-        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
-        if self.frames == 0 && (kind != kind::SETTINGS || stream != 0) || length > MAX_FRAME {
-            return Err(GrpcError::NotHttp2.into());
-        }
-        if self.rest.len() < FRAME_HEAD + length {
-            return Err(Pause::More);
-        }
-        let payload: Vec<u8> = self.rest.drain(..FRAME_HEAD + length).skip(FRAME_HEAD).collect();
-        self.frames += 1;
-        if self.frames > MAX_FRAMES {
-            return Err(GrpcError::Endless.into());
-        }
+        let Frame { kind, flags, stream, payload } = self.frame()?;
         match (kind, stream) {
             (kind::SETTINGS, _) if flags & ACK == 0 => frame(reply, kind::SETTINGS, ACK, 0, &[]),
             (kind::PING, _) if flags & ACK == 0 => frame(reply, kind::PING, ACK, 0, &payload),
@@ -213,6 +196,29 @@ impl Answer {
         Ok(None)
     }
 
+    /// Takes one off what has come.
+    fn frame(&mut self) -> Result<Frame, Pause> {
+        if self.frames == 0 {
+            self.first_bytes()?;
+        }
+        let head: &[u8; FRAME_HEAD] = self.rest.first_chunk().ok_or(Pause::More)?;
+        let [a, b, c, kind, flags, stream @ ..] = *head;
+        let length = u32::from_be_bytes([0, a, b, c]) as usize;
+        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
+        if self.frames == 0 && (kind != kind::SETTINGS || stream != 0) || length > MAX_FRAME {
+            return Err(GrpcError::NotHttp2.into());
+        }
+        if self.rest.len() < FRAME_HEAD + length {
+            return Err(Pause::More);
+        }
+        let payload: Vec<u8> = self.rest.drain(..FRAME_HEAD + length).skip(FRAME_HEAD).collect();
+        self.frames += 1;
+        if self.frames > MAX_FRAMES {
+            return Err(GrpcError::Endless.into());
+        }
+        Ok(Frame { kind, flags, stream, payload })
+    }
+
     /// What is no HTTP/2 is told from it by its first bytes: what looks like the length of a long frame would be waited for.
     fn first_bytes(&self) -> Result<(), Pause> {
         if self.rest.starts_with(b"HTTP/1.") {
@@ -234,6 +240,14 @@ impl Answer {
         }
         Ok(rest.get(..length))
     }
+}
+
+/// One of the answer.
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
 }
 
 /// Why there is no next frame.

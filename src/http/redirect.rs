@@ -14,12 +14,7 @@ pub(super) fn to(call: &HttpCall, location: &str) -> Result<Option<HttpCall>, Ca
         return Ok(None);
     }
     let wrong = || CallError::NoLocation { location: location.chars().take(120).collect() };
-    let reference = location.split('#').next().unwrap_or_default();
-    let scheme_end = reference.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
-    let (scheme, rest) = match scheme_end.map(|end| reference.split_at(end)) {
-        Some((scheme, rest)) if rest.starts_with(':') && !scheme.is_empty() => (Some(scheme), &rest[1..]),
-        _ => (None, reference),
-    };
+    let (scheme, rest) = split_scheme(location.split('#').next().unwrap_or_default());
     let scheme = match scheme.map(str::to_ascii_lowercase).as_deref() {
         None => call.scheme,
         Some("http") => Scheme::Http,
@@ -34,12 +29,8 @@ pub(super) fn to(call: &HttpCall, location: &str) -> Result<Option<HttpCall>, Ca
     let path = match rest.strip_prefix("//") {
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-            let authority = authority.rsplit_once('@').map_or(authority, |(_, behind)| behind);
-            let (host, port) = match authority.rsplit_once(':') {
-                Some((host, "")) => (host, None),
-                Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().map_err(|_| wrong())?)),
-                _ => (authority, None),
-            };
+            let (host, port) = named(authority);
+            let port: Option<u16> = port.map(str::parse).transpose().map_err(|_| wrong())?;
             if !bare(host).eq_ignore_ascii_case(bare(&call.host)) {
                 return Ok(None);
             }
@@ -55,6 +46,25 @@ pub(super) fn to(call: &HttpCall, location: &str) -> Result<Option<HttpCall>, Ca
     };
     next.path = visible(&without_dots(&path));
     if next.port == 0 { Err(wrong()) } else { Ok(Some(next)) }
+}
+
+/// RFC 3986, section 3.1: a scheme, and what follows its colon.
+fn split_scheme(reference: &str) -> (Option<&str>, &str) {
+    let end = reference.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
+    match end.map(|end| reference.split_at(end)) {
+        Some((scheme, rest)) if rest.starts_with(':') && !scheme.is_empty() => (Some(scheme), &rest[1..]),
+        _ => (None, reference),
+    }
+}
+
+/// Without who asks there; a port that is empty is none.
+fn named(authority: &str) -> (&str, Option<&str>) {
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, behind)| behind);
+    match authority.rsplit_once(':') {
+        Some((host, "")) => (host, None),
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
 }
 
 fn bare(host: &str) -> &str {

@@ -93,7 +93,10 @@ pub type Answerer = Rc<dyn Fn(&Parts) -> Answer>;
 
 /// What answers a request later: it must not block, and ends when there is an answer. `None`: it is not for such. Its waiting is
 /// its own to bound, in number and time: the connection is not closed meanwhile unless the client does.
-pub type Later = Rc<dyn Fn(&Parts, IpAddr) -> Option<Pin<Box<dyn Future<Output = Answer>>>>>;
+pub type Later = Rc<dyn Fn(&Parts, IpAddr) -> Option<Answering>>;
+
+/// An answer that comes later.
+pub type Answering = Pin<Box<dyn Future<Output = Answer>>>;
 
 /// What is served.
 #[derive(Clone)]
@@ -145,10 +148,7 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limit
                 connections.make_room_for_one(limits.connections, Instant::now());
                 let client =
                     Client { from: addr.ip(), waits: Rc::default(), asked: Rc::default(), stream: Rc::new(stream) };
-                let waits = Rc::clone(&client.waits);
-                let handle = connections.running.spawn_local_on(boxed(connection(client, site.clone(), limits)), tasks);
-                let open = Open { task: handle, from: source(addr.ip()), waits };
-                connections.oldest_first.push_back(open);
+                connections.open(tasks, client, site, limits);
                 // Lets the connections at hand have their turn before the next one is taken: a flood of connects cannot
                 // push out a probe whose request has already arrived.
                 tokio::task::yield_now().await;
@@ -227,6 +227,12 @@ struct Connections {
 impl Connections {
     fn new(most: usize) -> Connections {
         Connections { running: JoinSet::new(), oldest_first: VecDeque::new(), most, short: None }
+    }
+
+    fn open(&mut self, tasks: &LocalSet, client: Client, site: &Site, limits: Limits) {
+        let (from, waits) = (source(client.from), Rc::clone(&client.waits));
+        let task = self.running.spawn_local_on(boxed(connection(client, site.clone(), limits)), tasks);
+        self.oldest_first.push_back(Open { task, from, waits });
     }
 
     fn make_room_for_one(&mut self, limit: usize, now: Instant) {
@@ -309,27 +315,7 @@ async fn talk(
     let io = ImpatientWriter { io: TokioIo::new(stream), limit: limits.write, stalled: None };
     let service = service_fn(move |request: Request<Incoming>| {
         let (site, client) = (site.clone(), client.cloned());
-        async move {
-            // In a flood dozens are accepted in that turn, and one of them would push it out. Further requests have no such right: who
-            // sends them without end would keep its place.
-            if let Some(client) = client.as_ref().filter(|client| !client.asked.replace(true)) {
-                client.waits.set(true);
-            }
-            // One answer a turn: a client that sends hundreds of requests at once would have them all answered before anybody
-            // else is looked at, and 64 such clients would keep a probe waiting for seconds.
-            tokio::task::yield_now().await;
-            let head = request.into_parts().0;
-            if let (Some(client), Some(agent)) = (&client, head.headers.get(USER_AGENT)) {
-                own::asked(client.from, agent.as_bytes());
-            }
-            let Some(client) = client else { return Ok::<_, Infallible>(respond(&site.answer, &head)) };
-            let response = match begin(&site, &head, client.from) {
-                Some(later) => respond_later(later, &client).await,
-                None => respond(&site.answer, &head),
-            };
-            client.waits.set(false);
-            Ok(response)
-        }
+        async move { Ok::<_, Infallible>(response(&site, client.as_ref(), request).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -347,7 +333,29 @@ async fn talk(
     }
 }
 
-fn begin(site: &Site, head: &Parts, from: IpAddr) -> Option<Pin<Box<dyn Future<Output = Answer>>>> {
+async fn response(site: &Site, client: Option<&Client>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    // In a flood dozens are accepted in that turn, and one of them would push it out. Further requests have no such right: who
+    // sends them without end would keep its place.
+    if let Some(client) = client.filter(|client| !client.asked.replace(true)) {
+        client.waits.set(true);
+    }
+    // One answer a turn: a client that sends hundreds of requests at once would have them all answered before anybody
+    // else is looked at, and 64 such clients would keep a probe waiting for seconds.
+    tokio::task::yield_now().await;
+    let head = request.into_parts().0;
+    let Some(client) = client else { return respond(&site.answer, &head) };
+    if let Some(agent) = head.headers.get(USER_AGENT) {
+        own::asked(client.from, agent.as_bytes());
+    }
+    let response = match begin(site, &head, client.from) {
+        Some(later) => respond_later(later, client).await,
+        None => respond(&site.answer, &head),
+    };
+    client.waits.set(false);
+    response
+}
+
+fn begin(site: &Site, head: &Parts, from: IpAddr) -> Option<Answering> {
     let later = site.later.as_ref()?;
     catch_unwind(AssertUnwindSafe(|| later(head, from))).unwrap_or_else(|_| {
         error!("answering {} {} panicked; this is a bug in softstop", head.method, head.uri.path());
@@ -356,7 +364,7 @@ fn begin(site: &Site, head: &Parts, from: IpAddr) -> Option<Pin<Box<dyn Future<O
 }
 
 /// The connection keeps its place until the answer, or until the client goes. It ends with it: the kubelet would keep it for later.
-async fn respond_later(later: Pin<Box<dyn Future<Output = Answer>>>, client: &Client) -> Response<Full<Bytes>> {
+async fn respond_later(later: Answering, client: &Client) -> Response<Full<Bytes>> {
     client.waits.set(true);
     let answer = tokio::select! {
         biased;

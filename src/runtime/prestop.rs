@@ -1,8 +1,6 @@
 //! `GET /prestop`: a preStop hook of the kind httpGet as the order that `softstop drain` is, and its answer on the way back.
 
-use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use hyper::header::{AUTHORIZATION, USER_AGENT};
@@ -15,7 +13,7 @@ use crate::control::protocol::Reply;
 use crate::control::rejections::Rejections;
 use crate::http::endpoints::Answer;
 use crate::http::prestop::{Guard, PATH};
-use crate::http::server::Later;
+use crate::http::server::{Answering, Later};
 use crate::lifecycle::event::{Client, Order};
 
 /// While so many wait already, be it over the control socket, one more is refused: that always has places of its own left.
@@ -50,9 +48,7 @@ pub(super) fn later(guard: Guard, room: Rc<PendingRequests>) -> Later {
         }
         let header = |name| request.headers.get(name).map(hyper::header::HeaderValue::as_bytes);
         Some(match guard.admit(from, header(AUTHORIZATION), header(USER_AGENT)) {
-            Ok(caller) => {
-                Box::pin(drained(Rc::clone(&room), Client::PreStop(caller))) as Pin<Box<dyn Future<Output = _>>>
-            }
+            Ok(caller) => Box::pin(drained(Rc::clone(&room), Client::PreStop(caller))) as Answering,
             Err(why) => {
                 turned_away.tell("GET /prestop", &why);
                 Box::pin(async { Answer::text(403, "forbidden; softstop's log says why\n") })
