@@ -110,22 +110,23 @@ impl Answers {
 impl Health {
     pub const ALL: [Health; 3] = [Health::Startup, Health::Ready, Health::Live];
 
+    /// That of the three which is its own.
+    pub fn of<T>(self, startup: T, ready: T, live: T) -> T {
+        match self {
+            Health::Startup => startup,
+            Health::Ready => ready,
+            Health::Live => live,
+        }
+    }
+
     /// As `softstop probe` takes it.
     pub fn word(self) -> &'static str {
-        match self {
-            Health::Startup => "startup",
-            Health::Ready => "ready",
-            Health::Live => "live",
-        }
+        self.of("startup", "ready", "live")
     }
 
     /// What a container calls the probe of it.
     pub fn probe(self) -> &'static str {
-        match self {
-            Health::Startup => "startupProbe",
-            Health::Ready => "readinessProbe",
-            Health::Live => "livenessProbe",
-        }
+        self.of("startupProbe", "readinessProbe", "livenessProbe")
     }
 
     /// Where it is answered over HTTP.

@@ -32,8 +32,8 @@ use softstop::config::{Config, Control, TERMINATION_LOG};
 use softstop::control::client::{self, Meant};
 use softstop::control::protocol::{LogsRequest, Request, StatusRequest};
 use softstop::drop_in::names::{self, Called};
-use softstop::runtime::refusal;
 use softstop::runtime::reload::Configuration;
+use softstop::runtime::{Start, refusal};
 use softstop::sys::signals::Early;
 use softstop::sys::terminal;
 use softstop::{drop_in, exit, probe, runtime, variables};
@@ -85,7 +85,8 @@ fn wrap(typed: &[OsString], wrapper: &Wrapper, environment: Vec<(OsString, OsStr
         Ok(config) => {
             let mut environment = Environment::new(environment, Who::Wrapper, &|_| false);
             environment.warnings.extend(settings::warnings(&config));
-            runtime::run(config, None, environment, wrapper.common.parent_death_signal, early)
+            let parent_death_signal = wrapper.common.parent_death_signal;
+            runtime::run(Start { config, configuration: None, environment, parent_death_signal, early })
         }
         Err(why) => refuse(typed, None, exit::USAGE, &in_usage(&why)),
     }
@@ -189,13 +190,13 @@ fn run(typed: &[OsString], args: Run, environment: Vec<(OsString, OsString)>, ea
                 Ok(()) => {
                     let used = |name: &str| used.borrow().contains(name);
                     let environment = Environment::new(environment, Who::Run, &used);
-                    let signal = args.common.parent_death_signal;
-                    let file = config.source.clone();
-                    let again = file.map(|file| Configuration {
+                    let parent_death_signal = args.common.parent_death_signal;
+                    let configuration = config.source.clone().map(|file| Configuration {
                         file,
                         load: Box::new(move |read| load_again(&args, &chosen, read)),
                     });
-                    runtime::run(Box::new(config), again, environment, signal, early)
+                    let config = Box::new(config);
+                    runtime::run(Start { config, configuration, environment, parent_death_signal, early })
                 }
                 Err(why) => refuse(typed, termination_log(), exit::USAGE, &in_usage(&why)),
             }

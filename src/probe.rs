@@ -96,11 +96,7 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
 /// The result of one endpoint out of a [`crate::status::Status`] as JSON: what `/readyz`, `/livez` and `/startupz` answer, and why
 /// not in one line.
 fn judge(status: &Value, health: Health) -> Result<(), String> {
-    let (field, not) = match health {
-        Health::Ready => ("ready", "not ready"),
-        Health::Live => ("live", "not live"),
-        Health::Startup => ("started", "not started"),
-    };
+    let (field, not) = health.of(("started", "not started"), ("ready", "not ready"), ("live", "not live"));
     if status[field] == true {
         return Ok(());
     }

@@ -68,23 +68,10 @@ pub fn answer(method: &str, path: &str, query: Option<&str>, status: &Status) ->
 
 /// The answer to a probe when all is well, which needs no status: that has a line for each process, and there may be thousands. `None`: the
 /// answer is [`answer`]'s. `holds`: the lifecycle's own results.
-pub fn answer_at_once(method: &str, path: &str, query: Option<&str>, holds: &Holds) -> Option<Answer> {
+pub fn answer_at_once(method: &str, path: &str, query: Option<&str>, holds: impl Fn(Health) -> bool) -> Option<Answer> {
     let (Endpoint { answers: Answers::Health(health), .. }, one) = endpoint::find(path)? else { return None };
-    let holds = match health {
-        Health::Startup => holds.started,
-        Health::Ready => holds.ready,
-        Health::Live => holds.live,
-    };
     let plain = one.is_none() && query.is_none_or(str::is_empty) && ["GET", "HEAD"].contains(&method);
-    (plain && holds).then(|| Answer::text(200, "ok"))
-}
-
-/// `/startupz`, `/readyz`, `/livez`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Holds {
-    pub started: bool,
-    pub ready: bool,
-    pub live: bool,
+    (plain && holds(*health)).then(|| Answer::text(200, "ok"))
 }
 
 fn index() -> String {
@@ -116,11 +103,7 @@ struct Asked {
 impl Asked {
     /// The lifecycle's own result.
     fn holds(self, status: &Status) -> bool {
-        match self.health {
-            Health::Startup => status.started,
-            Health::Ready => status.ready,
-            Health::Live => status.live,
-        }
+        self.health.of(status.started, status.ready, status.live)
     }
 
     fn checks(self, status: &Status) -> Vec<Check<'_>> {
@@ -165,12 +148,7 @@ impl Check<'_> {
 
 /// Why a process fails a kind of check, if it does. A one-shot process that has completed fails none.
 fn failure(health: Health, p: &ProcessStatus) -> Option<Cow<'_, str>> {
-    let holds = match health {
-        Health::Startup => p.started,
-        Health::Ready => p.ready,
-        Health::Live => p.live,
-    };
-    if holds || p.reason == Some(Why::Completed) {
+    if health.of(p.started, p.ready, p.live) || p.reason == Some(Why::Completed) {
         return None;
     }
     if let Some(message) = &p.message {

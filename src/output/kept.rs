@@ -77,13 +77,12 @@ pub enum Next<'r> {
 
 impl Keeper {
     pub fn new(config: &Config) -> Rc<Keeper> {
-        let is_read = |p: &&crate::config::Process| (0..2).any(|stream| p.is_read(stream));
-        let read = config.processes.iter().filter(is_read).count();
+        let read = config.processes.iter().filter(|p| p.is_read_at_all()).count();
         let part = config.logs.memory / read.max(1) as u64;
         let mut rings: Vec<OfProcess> = Vec::with_capacity(config.processes.len() + 1);
         for p in &config.processes {
             let bound = usize::try_from(p.logs.memory.min(part)).unwrap_or(usize::MAX);
-            let kept = match (is_read(&p), bound > HEAD) {
+            let kept = match (p.is_read_at_all(), bound > HEAD) {
                 (false, _) => Kept::Inherited { wrapper: config.is_wrapper() },
                 (true, false) => Kept::No,
                 (true, true) => Kept::Yes,

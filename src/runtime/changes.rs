@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,8 +16,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-use super::helper::{self, own_program};
-use super::hooks::News;
+use super::helper;
 use super::shell::{Shell, is_due};
 use crate::config::Config;
 use crate::lifecycle::event::Event;
@@ -46,9 +45,7 @@ const ENTRIES: usize = 4096;
 pub(super) struct Changes {
     rules: Vec<Watched>,
     /// Who tells of changes. `None`: there is nothing to watch, or it cannot be had.
-    told_by: Option<File>,
-    /// It is to be waited for anew.
-    is_new: bool,
+    told_by: Option<AsyncFd<File>>,
     /// Why it cannot be had.
     refused: Option<String>,
     look: Option<Look>,
@@ -71,19 +68,14 @@ impl Changes {
         if self.look.is_some() { None } else { self.next }
     }
 
-    /// To be waited for; another one when [`Changes::take_new`] says so.
-    pub(super) fn watched(&self) -> Option<AsyncFd<File>> {
-        let fd = self.told_by.as_ref()?.try_clone().ok()?;
-        watch(fd, Interest::READABLE).ok()
-    }
-
-    pub(super) fn take_new(&mut self) -> bool {
-        std::mem::take(&mut self.is_new)
+    /// To be waited for.
+    pub(super) fn watched(&self) -> Option<&AsyncFd<File>> {
+        self.told_by.as_ref()
     }
 
     /// Something has happened to what is watched, or beside it.
     pub(super) fn reported(&mut self) {
-        let Some(mut from) = self.told_by.as_ref() else { return };
+        let Some(mut from) = self.told_by.as_ref().map(AsyncFd::get_ref) else { return };
         // What it was shows in the look; each watch tells once.
         let mut events = [0; 4096];
         while matches!(from.read(&mut events), Ok(1..)) {}
@@ -105,12 +97,12 @@ impl Changes {
         }
         if self.rules.is_empty() {
             let (look, hangs, said) = (self.look.take(), self.hangs, self.said);
-            *self = Changes { look, hangs, said, is_new: self.told_by.is_some(), ..Changes::default() };
+            *self = Changes { look, hangs, said, ..Changes::default() };
             return;
         }
         if self.told_by.is_none() && self.refused.is_none() {
-            match inotify::new() {
-                Ok(fd) => (self.told_by, self.is_new) = (Some(File::from(fd)), true),
+            match inotify::new().and_then(|fd| watch(File::from(fd), Interest::READABLE)) {
+                Ok(fd) => self.told_by = Some(fd),
                 Err(error) => self.refused = Some(format!("inotify: {error}")),
             }
         }
@@ -237,27 +229,26 @@ impl Shell {
     }
 
     fn look(&mut self, paths: &[PathBuf]) -> Result<(), String> {
-        let instance = self.changes.told_by.as_ref().map(|fd| fd.as_fd().try_clone_to_owned()).transpose();
-        let instance: Option<OwnedFd> = instance.map_err(|e| e.to_string())?;
+        let instance = self.changes.told_by.as_ref().map(|fd| fd.get_ref().try_clone()).transpose();
+        let instance = instance.map_err(|e| e.to_string())?;
         let names: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
         let asked = json!({ "watch": instance.is_some(), "paths": names }).to_string();
-        let argv: [OsString; 3] = [own_program().into(), "__changes".into(), asked.into()];
         let handed = instance.as_ref().map(|fd| Handed { number: inotify::HANDED_AT, fd: fd.as_fd() });
         let about = paths.first().cloned().unwrap_or_default();
-        self.start_helper(&argv, handed.as_slice(), about, LIMIT, News::Changes)
+        self.start_helper(&["__changes".into(), asked.into()], handed.as_slice(), about, LIMIT, Shell::looked)
     }
 
     /// The look is over. `None`: it is not, in its time.
-    pub(super) fn looked(&mut self, pid: i32, bytes: Option<&[u8]>) {
+    fn looked(&mut self, pid: i32, bytes: Option<Vec<u8>>) {
         let Some(look) = self.changes.look.take() else { return };
         let stopping = self.machine.borrow().stopping();
-        if let Some(seen) = bytes.and_then(Seen::read).filter(|_| !stopping) {
+        if let Some(seen) = bytes.as_deref().and_then(Seen::read).filter(|_| !stopping) {
             for (rule, path) in self.changes.seen(&look, &seen) {
                 self.push(Event::FileChanged { rule, path });
             }
             return;
         }
-        if bytes.is_none() && self.reporter.writers.give_up(pid) {
+        if bytes.is_none() && self.reporter.writers.owns(pid) {
             self.changes.hangs = Some(pid);
         }
         self.changes.no_later(Instant::now() + OFTEN);

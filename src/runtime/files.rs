@@ -109,13 +109,11 @@ impl Writers {
         self.held.contains_key(&pid) || self.logs.owns(pid)
     }
 
-    /// It took too long. True: it is still there to be killed.
-    pub(super) fn give_up(&self, pid: i32) -> bool {
-        let owned = self.owns(pid);
-        if owned {
+    /// It took too long.
+    pub(super) fn give_up(&self, pid: i32) {
+        if self.owns(pid) {
             kill(pid);
         }
-        owned
     }
 
     /// A child has ended. True: it was one of these.

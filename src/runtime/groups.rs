@@ -15,21 +15,13 @@ use crate::sys::target;
 /// This often, besides whenever a child of ours ends: the members may have parents of their own.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What is left of a group, after its leader.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Left {
-    New,
-    /// The log knows.
-    Logged,
-}
-
 /// The group of each process's latest run.
 pub(super) struct Groups {
     latest: Vec<Option<i32>>,
     /// By the group's number.
     owners: HashMap<i32, ProcId>,
-    /// Those whose leader has ended, and whose end is waited for.
-    left: BTreeMap<ProcId, Left>,
+    /// Those whose leader has ended, and whose end is waited for; whether the log knows.
+    left: BTreeMap<ProcId, bool>,
     next_inspection: Instant,
     /// The one whose leader is a zombie that is about to be reaped, and what is to be sent to it then.
     pub(super) being_reaped: Option<ProcId>,
@@ -84,7 +76,7 @@ impl Groups {
             self.next_inspection = Instant::now() + LOOK;
         }
         if self.of(id).is_some() {
-            self.left.insert(id, Left::New);
+            self.left.insert(id, false);
         }
     }
 
@@ -108,12 +100,8 @@ impl Groups {
 
     /// Those that have not been told of; now they have.
     fn tell(&mut self) -> Vec<ProcId> {
-        let new = self.left.iter_mut().filter(|(_, left)| **left == Left::New);
-        new.map(|(id, left)| {
-            *left = Left::Logged;
-            *id
-        })
-        .collect()
+        let new = |(id, known): (&ProcId, &mut bool)| (!std::mem::replace(known, true)).then_some(*id);
+        self.left.iter_mut().filter_map(new).collect()
     }
 }
 

@@ -26,45 +26,57 @@ use crate::tasks;
 const SENT: usize = 4 * MAX_BYTES;
 
 impl Shell {
-    /// Its pid, and what it says. It has softstop's own environment.
+    /// `softstop WORDS`: its pid, and what it says. It has softstop's own environment.
     pub(super) fn spawn_helper(
         &mut self,
-        argv: &[OsString],
+        words: &[OsString],
         handed: &[Handed<'_>],
     ) -> Result<(i32, OwnedFd), SpawnError> {
+        let argv = [&[own_program().into()][..], words].concat();
         let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let pipe = pipe().map_err(|error| SpawnError::transient(format!("no pipe for its output: {error}")));
         let (said, to) = pipe?;
         let wait = self.exec_wait();
-        let program = Spawn { stdout: Stdio::Fd(to.as_fd()), handed, ..Spawn::new(argv, &env, &self.inherited) };
+        let program = Spawn { stdout: Stdio::Fd(to.as_fd()), handed, ..Spawn::new(&argv, &env, &self.inherited) };
         let child = spawn::spawn_within(&program, wait)?;
         Ok((self.started(child), said))
     }
 
-    /// One that is waited for no longer than `limit`: what it has said by its end, or `None`, is made into `news` then. `about` is what it is at,
-    /// should it never end.
+    /// One that is waited for no longer than `limit`; what it has said by its end is given to `then`. `about` is what it is at, should it
+    /// never end.
     pub(super) fn start_helper(
         &mut self,
-        argv: &[OsString],
+        words: &[OsString],
         handed: &[Handed<'_>],
         about: PathBuf,
         limit: Duration,
-        news: fn(i32, Option<Vec<u8>>) -> News,
+        then: Then,
     ) -> Result<(), String> {
-        let (pid, said) = self.spawn_helper(argv, handed).map_err(|e| e.text)?;
+        let (pid, said) = self.spawn_helper(words, handed).map_err(|e| e.text)?;
         self.reporter.writers.hold(pid, about);
         let said = watch(File::from(said), Interest::READABLE).map_err(|e| e.to_string())?;
         let done = self.done.clone();
         tasks::spawn(async move {
-            let bytes = timeout(limit, read_all(&said, SENT)).await.ok();
-            let _ = done.send(news(pid, bytes.map(Result::unwrap_or_default)));
+            let said = timeout(limit, read_all(&said, SENT)).await.ok();
+            let _ = done.send(News::Helper { pid, said: said.map(Result::unwrap_or_default), then });
         });
         Ok(())
     }
+
+    /// It has said all, or took too long.
+    pub(super) fn helper_heard(&mut self, pid: i32, said: Option<Vec<u8>>, then: Then) {
+        if said.is_none() {
+            self.reporter.writers.give_up(pid);
+        }
+        then(self, pid, said);
+    }
 }
 
+/// What follows from what a helper, by its pid, has said. `None`: it has not said all of it, in its time.
+pub(super) type Then = fn(&mut Shell, i32, Option<Vec<u8>>);
+
 /// softstop itself: the file that runs, not whatever has its name by now (an update in place, a child that may write there).
-pub(super) fn own_program() -> PathBuf {
+fn own_program() -> PathBuf {
     // In a child that has not executed anything yet it leads there, too.
     let running = PathBuf::from("/proc/self/exe");
     if running.read_link().is_ok() {

@@ -13,15 +13,17 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use super::perform::{Ends, OutputPipes, output_pipes};
+use super::helper::Then;
+use super::outputs::{Ends, output_pipes};
 use super::shell::{Owner, Shell};
 use super::waits::{self, ProgressReporter};
 use crate::config::handler::WaitHttp;
-use crate::config::{GrpcCall, Handler, HttpCall, Launch, Output};
+use crate::config::{GrpcCall, Handler, HttpCall, Launch, Output, Process};
 use crate::facts::Failure;
 use crate::http::client;
 use crate::lifecycle::action::What;
 use crate::lifecycle::event::{Event, Exit, Outcome, ProcId, Progress, RunContext, RunId, SpawnError, SpawnErrorKind};
+use crate::plan::Plan;
 use crate::resolver::{self, NoAddress};
 use crate::signal::Signal;
 use crate::sys::spawn::{self, Spawn};
@@ -65,12 +67,12 @@ pub(super) enum News {
         pid: i32,
         line: bool,
     },
-    /// What the process that reads the configuration has sent. `None`: not all of it, in its time.
-    Sources(i32, Option<Vec<u8>>),
-    /// What the process that looks at files has seen. `None`: not all of it, in its time.
-    Changes(i32, Option<Vec<u8>>),
-    /// What the process that reads the report of the run before has said. `None`: not all of it, in its time.
-    LastStop(i32, Option<Vec<u8>>),
+    /// What a helper has said, and what follows from it. `None`: not all of it, in its time.
+    Helper {
+        pid: i32,
+        said: Option<Vec<u8>>,
+        then: Then,
+    },
 }
 
 /// What is done with each line that a helper says.
@@ -90,7 +92,7 @@ impl Shell {
         let plan = Rc::clone(&self.plan);
         let reporter = ProgressReporter::new(run, self.done.clone());
         let started = match plan.handler(what) {
-            Some(Handler::Exec(command)) => self.start_exec(run, what, command, context),
+            Some(Handler::Exec(command)) => self.start_exec(run, what, command, context).map_err(not_started),
             Some(Handler::Http(call)) => self.start_network(run, &call.host, call.port, Network::Http(call.clone())),
             Some(Handler::Grpc(call)) => self.start_network(run, &call.host, call.port, Network::Grpc(call.clone())),
             Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp),
@@ -100,7 +102,7 @@ impl Shell {
                 wait.call.port,
                 Network::Wait(Box::new(wait.clone()), reporter),
             ),
-            Some(Handler::WaitFile(wait)) => self.start_wait_file(run, wait, reporter),
+            Some(Handler::WaitFile(wait)) => self.start_wait_file(run, wait, reporter).map_err(not_started),
             Some(Handler::WaitIdle(rule)) => self.start_wait_idle(run, rule, reporter),
             Some(Handler::WaitCommand { command, until }) => {
                 self.in_background(run, waits::command::wait(command.clone(), *until, reporter))
@@ -124,9 +126,7 @@ impl Shell {
             News::Answered(run, outcome) => self.run_answered(run, *outcome),
             News::LastOutput(process, lines) => self.last_output(process, lines),
             News::Line { pid, line } => self.line_written(pid, line),
-            News::Sources(pid, bytes) => self.sources_arrived(pid, bytes),
-            News::Changes(pid, bytes) => self.looked(pid, bytes.as_deref()),
-            News::LastStop(pid, bytes) => self.last_stop_read(pid, bytes.as_deref()),
+            News::Helper { pid, said, then } => self.helper_heard(pid, said, then),
         }
     }
 
@@ -144,7 +144,7 @@ impl Shell {
                 let pid = *pid;
                 let signal = if kill { Signal::KILL } else { Signal::TERM };
                 if kill {
-                    self.killed.insert(pid);
+                    self.killed.pids.insert(pid);
                 }
                 // A sandbox that refuses process groups (gVisor) leaves the hook itself.
                 for signal in [signal, Signal::CONT] {
@@ -177,23 +177,17 @@ impl Shell {
         what: What,
         command: &[OsString],
         context: &RunContext,
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), SpawnError> {
         let plan = Rc::clone(&self.plan);
         let (launch, form) = surroundings(&plan, what);
-        let of = what.place.process().and_then(|p| plan.config.processes.get(p.0));
         let probe = what.is_probe();
-        let credentials = self.resolve(&launch.identity).map_err(not_started)?;
-        let ended = context.end.and(what.place.process()).map(|p| (variables::PROCESS.into(), plan.name(p.0).into()));
-        let mut own = environment(context, probe);
-        own.extend(ended);
-        let env = self.environment_for(credentials.as_ref(), &launch, &own, false).map_err(not_started)?;
-        let read = match of {
-            _ if probe => true,
-            Some(process) => process.is_read(0) || process.is_read(1),
-            None => form != Output::Inherit,
-        };
-        let pipes = read.then(|| output_pipes(credentials.as_ref())).transpose().map_err(not_started)?;
-        let ends = Ends::of(of.filter(|_| !probe), pipes.as_ref()).map_err(not_started)?;
+        // Of a probe all is read, whatever its process does.
+        let of = process_of(&plan, what).filter(|_| !probe);
+        let credentials = self.resolve(&launch.identity)?;
+        let env = self.environment_for(credentials.as_ref(), &launch, &environment(&plan, what, context), false)?;
+        let read = probe || of.map_or(form != Output::Inherit, Process::is_read_at_all);
+        let pipes = read.then(|| output_pipes(credentials.as_ref())).transpose()?;
+        let ends = Ends::of(of, pipes.as_ref())?;
         let wait = self.exec_wait();
         let program = Spawn {
             working_dir: launch.working_dir.as_deref(),
@@ -203,7 +197,7 @@ impl Shell {
             stderr: ends.stdio(1),
             ..Spawn::new(command, &env, &self.inherited)
         };
-        let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
+        let child = spawn::spawn_within(&program, wait)?;
         let pid = self.started(child);
         self.children.insert(pid, Owner::Run(run));
         drop(ends);
@@ -219,33 +213,14 @@ impl Shell {
         Ok(())
     }
 
-    /// A hook's output belongs into the container's log, unlike with the kubelet, who hides it.
-    fn pass_on(&mut self, what: What, pid: i32, form: Output, pipes: OutputPipes) {
-        let key = what.place.key();
-        let name = match what.place.process() {
-            Some(p) => format!("{} {key}", self.plan.name(p.0)),
-            None => key.to_string(),
-        };
-        let (captures, keeper, plan) = (&self.captures, &self.orders.keeper, &self.plan);
-        let of = what.place.process().and_then(|p| plan.config.processes.get(p.0));
-        let source = self.hook_sources.entry(name).or_insert_with_key(|name| match of {
-            Some(process) => captures.source_for(process, name, keeper),
-            None => captures.source_of_hook(name, form, keeper),
-        });
-        match source.capture(pipes.stdout, pipes.stderr) {
-            Ok(capture) => {
-                self.capturing.insert(pid, capture);
-            }
-            Err(error) => tracing::warn!("a hook's output cannot be read: {error}"),
-        }
-    }
-
     /// A run's process has ended; it is still a zombie.
     #[inline(never)] // its frame is not its caller's
     pub(super) fn exec_ended(&mut self, run: RunId, exit: Exit) {
         match self.runs.remove(&run) {
             Some(ActiveRun::Exec { captured, .. }) => {
-                let outcome = exec_outcome(exit, captured.as_ref().map(Captured::last_line).unwrap_or_default());
+                let said = captured.as_ref().map(Captured::last_line).unwrap_or_default();
+                let failure = Failure::Ended { exit, said };
+                let outcome = if exit.success() { Outcome::Ok } else { Outcome::Failed(failure) };
                 self.push(Event::RunDone { run, outcome });
             }
             Some(ActiveRun::Looking { .. }) => {
@@ -304,11 +279,16 @@ impl Network {
     }
 }
 
+/// Whose hook or probe it is; `None`: no process's.
+pub(super) fn process_of(plan: &Plan, what: What) -> Option<&Process> {
+    what.place.process().and_then(|p| plan.config.processes.get(p.0))
+}
+
 /// How the program of a run is started, and what becomes of its output. A hook belongs to its process: same user, directory, environment, limits,
 /// output, unless it says otherwise. Others run as softstop does.
-fn surroundings(plan: &crate::plan::Plan, what: What) -> (Launch, Output) {
+fn surroundings(plan: &Plan, what: What) -> (Launch, Output) {
     let own = plan.task(what).map(|task| &task.launch);
-    match what.place.process().and_then(|p| plan.config.processes.get(p.0)) {
+    match process_of(plan, what) {
         Some(p) => (own.map_or_else(|| p.launch.clone(), |own| own.within(&p.launch)), p.output),
         None => {
             let outputs = plan.config.processes.iter().map(|p| p.output);
@@ -324,7 +304,7 @@ fn not_looked_up(host: &str, why: &str) -> Outcome {
 }
 
 /// What a program that could not be started amounts to: only where the system is short of something is it nobody's fault.
-pub(super) fn not_started(error: SpawnError) -> Outcome {
+fn not_started(error: SpawnError) -> Outcome {
     match error.kind {
         SpawnErrorKind::Transient => Outcome::Unknown { reason: Failure::Said(error.text) },
         _ => Outcome::Failed(Failure::Said(error.text)),
@@ -332,9 +312,9 @@ pub(super) fn not_started(error: SpawnError) -> Outcome {
 }
 
 /// What hooks and steps are given.
-fn environment(context: &RunContext, probe: bool) -> Vec<(OsString, OsString)> {
+fn environment(plan: &Plan, what: What, context: &RunContext) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
-    if !probe {
+    if !what.is_probe() {
         env.push((variables::REASON.into(), context.reason.name().into()));
         env.push((variables::REMAINING_MS.into(), context.remaining.as_millis().to_string().into()));
     }
@@ -342,11 +322,9 @@ fn environment(context: &RunContext, probe: bool) -> Vec<(OsString, OsString)> {
     if let Some(Exit::Signal { signal, .. }) = context.end {
         env.push((variables::EXIT_SIGNAL.into(), signal.to_string().into()));
     }
+    let ended = context.end.and(what.place.process());
+    env.extend(ended.map(|p| (variables::PROCESS.into(), plan.name(p.0).into())));
     env
-}
-
-fn exec_outcome(exit: Exit, said: String) -> Outcome {
-    if exit.success() { Outcome::Ok } else { Outcome::Failed(Failure::Ended { exit, said }) }
 }
 
 /// The beginning of what a child says; the rest is read and dropped, so that it never blocks. Ends with its value: a

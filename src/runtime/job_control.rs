@@ -2,14 +2,21 @@
 //! started softstop there are Ctrl-Z, `fg` and `bg`, too; as PID 1 there is no such shell.
 
 use super::shell::{Owner, Shell};
+use crate::config::Config;
 use crate::lifecycle::event::{Event, Exit, ProcId, Sender};
 use crate::signal::Signal;
 use crate::sys::signals::Received;
-use crate::sys::terminal::Terminal;
-use crate::sys::{process, pty, reap, target};
+use crate::sys::terminal::{Terminal, terminal};
+use crate::sys::{process, reap, target};
 
 /// Children that were stopped or continued, taken in one turn.
 const BATCH: usize = 256;
+
+/// That of a process which reads it. With `run` Ctrl-C is softstop's unless a process reads what is typed.
+pub(super) fn given_terminal(config: &Config) -> Option<Terminal> {
+    config.reader()?;
+    terminal().filter(|t| config.is_wrapper() || t.is_standard_input())
+}
 
 impl Shell {
     fn shared_terminal(&self) -> Option<Terminal> {
@@ -25,6 +32,11 @@ impl Shell {
         self.terminal.is_some() && self.plan.config.reader() == Some(process.0)
     }
 
+    /// With `run`: the terminal, if this is the program in its foreground.
+    fn terminal_read_by(&self, process: ProcId) -> Option<Terminal> {
+        self.terminal.filter(|_| self.reads_terminal(process) && !self.plan.config.is_wrapper())
+    }
+
     /// Who was stopped or continued by a signal. `true`: there may be more, come again.
     pub(super) fn follow_stopped(&mut self) -> bool {
         for _ in 0..BATCH {
@@ -36,7 +48,7 @@ impl Shell {
                 Some(signal) => self.push(Event::Suspended { process, signal }),
             }
         }
-        self.children_changed = true;
+        self.reaping.changed = true;
         true
     }
 
@@ -83,17 +95,6 @@ impl Shell {
         woken
     }
 
-    /// softstop's own window may have another size: so have those of the terminals that it reads.
-    pub(super) fn resize_terminals(&self) {
-        for (pid, capture) in &self.capturing {
-            if let Some(Owner::Process(id)) = self.children.get(pid)
-                && let Some(process) = self.plan.config.processes.get(id.0)
-            {
-                capture.resize(pty::size_within(self.captures.prefix(process)));
-            }
-        }
-    }
-
     /// After `fg` the shell has given softstop the terminal; after `bg` it has kept it, and so it must stay.
     /// `false`: the program has not got it; a sandbox's kernel may refuse.
     pub(super) fn pass_terminal_on(&self) -> bool {
@@ -114,7 +115,7 @@ impl Shell {
 
     /// With `run`: the program in the foreground has ended, and keys are softstop's until it is started again.
     pub(super) fn reader_ended(&self, process: ProcId) {
-        if let Some(terminal) = self.terminal.filter(|_| self.reads_terminal(process) && !self.plan.config.is_wrapper())
+        if let Some(terminal) = self.terminal_read_by(process)
             && (process::is_pid1() || terminal.foreground() == self.reader_group())
         {
             let _ = terminal.take();
@@ -124,7 +125,7 @@ impl Shell {
     /// With `run`: the program in the foreground, which alone gets the keys, has ended of Ctrl-C, or of its terminal being closed.
     /// Whoever did that means all that runs in this terminal.
     pub(super) fn ended_by_key(&self, process: ProcId, exit: Exit) -> Option<Event> {
-        let terminal = self.terminal.filter(|_| self.reads_terminal(process) && !self.plan.config.is_wrapper())?;
+        let terminal = self.terminal_read_by(process)?;
         let machine = self.machine.borrow();
         if machine.stopping() || machine.is_being_stopped(process) {
             return None;

@@ -1,7 +1,6 @@
 //! How the run before this one ended: the report that it has left where this one's will go, read once, after the start. A volume may hang, and what
 //! is there may be anything, so a process of softstop's own reads it and says what it amounts to; nothing waits for it.
 
-use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,8 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::files::in_words;
-use super::helper::{self, own_program};
-use super::hooks::News;
+use super::helper;
 use super::shell::Shell;
 use crate::config::Control;
 use crate::json;
@@ -40,26 +38,25 @@ impl Shell {
         if self.machine.borrow().stopping() {
             return;
         }
-        let argv: [OsString; 4] = [own_program().into(), "__last_stop".into(), "--".into(), path.into()];
+        let words = ["__last_stop".into(), "--".into(), path.into()];
         // Not by the file's name: who writes it at the end must not wait for this one.
         let about = "the report of the run before".into();
-        if let Err(why) = self.start_helper(&argv, &[], about, LIMIT, News::LastStop) {
+        if let Err(why) = self.start_helper(&words, &[], about, LIMIT, |shell, _, said| shell.last_stop_read(said)) {
             tracing::info!("the report of the run before this one was not read: {why}");
         }
     }
 
     /// It has been read. `None`: it has not, in its time.
-    pub(super) fn last_stop_read(&mut self, pid: i32, bytes: Option<&[u8]>) {
+    fn last_stop_read(&mut self, bytes: Option<Vec<u8>>) {
         let Some(path) = self.plan.config.report.as_ref().map(|path| path.display().to_string()) else { return };
         let Some(bytes) = bytes else {
-            self.reporter.writers.give_up(pid);
             let seconds = LIMIT.as_secs();
             tracing::warn!(
                 "the report of the run before this one ({path}) was not read within {seconds} s: its file system hangs"
             );
             return;
         };
-        let said = json::parse(bytes).unwrap_or_default();
+        let said = json::parse(&bytes).unwrap_or_default();
         match (said.get("last_stop").and_then(LastStop::read), said.get("unusable").and_then(Value::as_str)) {
             (Some(last), _) => self.monitor.borrow_mut().last_stop = Some(last),
             (None, Some(why)) => tracing::warn!("the report of the run before this one ({path}) cannot be used: {why}"),

@@ -16,6 +16,7 @@ mod job_control;
 pub mod last_stop;
 mod monitor;
 mod notify;
+mod outputs;
 mod perform;
 mod prestop;
 mod program;
@@ -35,6 +36,7 @@ pub mod waits;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,9 +46,10 @@ use tokio::task::LocalSet;
 
 use crate::cli::variables::Environment;
 use crate::config::{Config, LogFormat};
-use crate::endpoint;
+use crate::endpoint::{self, Health};
 use crate::exit;
-use crate::http::endpoints::{self, Holds};
+use crate::http::endpoints;
+use crate::http::prestop::Guard;
 use crate::http::server;
 use crate::lifecycle::Machine;
 use crate::output::kept::Keeper;
@@ -90,21 +93,25 @@ impl Clock {
 /// Why nothing is started, and with which exit code.
 type Refused = (String, u8);
 
-/// Run a configuration from its first process to its last; the exit code. With a `configuration` it may be read again.
+/// What is to run, and how softstop was started.
+pub struct Start {
+    pub config: Box<Config>,
+    /// Where it may be read again.
+    pub configuration: Option<Configuration>,
+    pub environment: Environment,
+    pub parent_death_signal: Option<Signal>,
+    pub early: Early,
+}
+
+/// Run a configuration from its first process to its last; the exit code.
 ///
 /// Nothing is started when a port cannot be had or a stop was requested before; both are said on standard error, and the first in the
 /// termination log. A fault of softstop's own ends what was started, with exit code 70.
 #[must_use]
-pub fn run(
-    config: Box<Config>,
-    configuration: Option<Configuration>,
-    environment: Environment,
-    parent_death_signal: Option<Signal>,
-    early: Early,
-) -> u8 {
-    let place = config.termination_log.clone();
+pub fn run(start: Start) -> u8 {
+    let place = start.config.termination_log.clone();
     refusal::guarded(place.clone(), || {
-        start(config, configuration, environment, parent_death_signal, early).unwrap_or_else(|(why, code)| {
+        live(start).unwrap_or_else(|(why, code)| {
             let why = format!("{why}; nothing was started");
             let _ = writeln!(std::io::stderr(), "softstop: error: {why}");
             refusal::record(place.as_deref(), code, &why);
@@ -113,14 +120,8 @@ pub fn run(
     })
 }
 
-fn start(
-    config: Box<Config>,
-    configuration: Option<Configuration>,
-    environment: Environment,
-    parent_death_signal: Option<Signal>,
-    early: Early,
-) -> Result<u8, Refused> {
-    let Prepared { runtime, local, all } = prepare(config, configuration, environment, parent_death_signal, early)?;
+fn live(start: Start) -> Result<u8, Refused> {
+    let Prepared { runtime, local, all } = prepare(start)?;
     let code = tasks::block_on(&runtime, &local, all);
     // Nothing that is still pending (an idle client, a survivor's pipe) may hold the exit, and nothing is gained from
     // putting everything away first.
@@ -136,15 +137,37 @@ struct Prepared {
     all: Pin<Box<dyn Future<Output = u8>>>,
 }
 
+/// What may be refused, and is had before anything is started.
+struct Granted {
+    guard: Option<Guard>,
+    listener: Option<std::net::TcpListener>,
+    sockets: Sockets,
+    notices: Option<notify::Socket>,
+    schedules: Schedules,
+}
+
+impl Granted {
+    fn of(config: &Config) -> Result<Granted, Refused> {
+        let wrong = |why: String| (why, exit::CONFIG);
+        let prestop = config.http.as_ref().and_then(|http| http.prestop.as_ref());
+        Ok(Granted {
+            guard: prestop.map(prestop::guard).transpose().map_err(wrong)?,
+            listener: config.http.as_ref().map(|http| server::bind(http.listen)).transpose().map_err(internal)?,
+            sockets: Sockets::make(config).map_err(internal)?,
+            notices: notify::Socket::make(config).map_err(|why| internal(format!("NOTIFY_SOCKET: {why}")))?,
+            schedules: Schedules::open(config).map_err(wrong)?,
+        })
+    }
+}
+
+fn internal(why: String) -> Refused {
+    (why, exit::INTERNAL)
+}
+
 /// A function of its own: what it takes of the stack is not kept as long as softstop runs.
 #[inline(never)]
-fn prepare(
-    config: Box<Config>,
-    configuration: Option<Configuration>,
-    environment: Environment,
-    parent_death_signal: Option<Signal>,
-    mut early: Early,
-) -> Result<Prepared, Refused> {
+fn prepare(start: Start) -> Result<Prepared, Refused> {
+    let Start { config, configuration, environment, parent_death_signal, mut early } = start;
     let termination_log = config.termination_log.clone();
     let clock = Clock::start();
     let mut inherited_fds = early.take_descriptors();
@@ -152,32 +175,14 @@ fn prepare(
         // The wrapper passes them through to its program and lets go of them then.
         inherited_fds.clear();
     }
-    let (wrong, internal) = (|why: String| (why, exit::CONFIG), |why: String| (why, exit::INTERNAL));
-    let prestop = config.http.as_ref().and_then(|http| http.prestop.as_ref());
-    let guard = prestop.map(prestop::guard).transpose().map_err(wrong)?;
-    let listener = config.http.as_ref().map(|http| server::bind(http.listen)).transpose().map_err(internal)?;
-    let sockets = Sockets::make(&config).map_err(internal)?;
-    let notices = notify::Socket::make(&config).map_err(|why| internal(format!("NOTIFY_SOCKET: {why}")))?;
-    let notices = notify::Notices::new(notices);
-    let schedules = Schedules::open(&config).map_err(wrong)?;
-    let sink = Sink::new(config.color, schedules::local_clock(&config).as_ref());
-    log::init(config.log.level, config.log.format, &sink)
-        .map_err(|error| internal(format!("cannot set up the log: {error}")))?;
-    refusal::panics_go_to_the_log();
+    let Granted { guard, listener, sockets, notices, schedules } = Granted::of(&config)?;
+    let sink = begin_log(&config)?;
     let warnings: Vec<String> = environment.warnings.into_iter().chain(settle_in(parent_death_signal)).collect();
-    let mut environment = environment.handed_down;
-    for (name, value) in variables::of_instance(&config) {
-        environment.retain(|(key, _)| key != name);
-        environment.extend(value.map(|value| (OsString::from(name), value)));
-    }
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    // Its list has room for a thousand.
-    runtime.enable_io().enable_time().max_io_events_per_tick(EVENTS).on_thread_park(after_the_start());
-    let runtime = runtime.build().map_err(|error| internal(format!("cannot set up the event loop: {error}")))?;
+    let environment = with_instance(environment.handed_down, &config);
+    let runtime = event_loop()?;
     let seed = if Plan::has_jitter(&config) || configuration.is_some() { seed() } else { 0 };
     let machine = Rc::new(RefCell::new(Machine::new(Plan::new(*config).with_seed(seed))));
     let monitor = Rc::new(RefCell::new(Monitor::new(machine.borrow().plan().config.processes.len())));
-    let local = LocalSet::new();
     let all = Box::pin(async move {
         for warning in warnings {
             tracing::warn!("{warning}");
@@ -189,24 +194,55 @@ fn prepare(
         if let Some(listener) = listener
             && let Err(why) = serve(listener, &machine, &monitor, clock, prestop)
         {
-            tracing::error!("{why}; nothing was started");
-            tokio::select! {
-                () = sink.flushed() => {}
-                () = sink.stalled(PATIENCE) => {}
-            }
-            refusal::record(termination_log.as_deref(), exit::INTERNAL, &format!("{why}; nothing was started"));
-            return exit::INTERNAL;
+            return not_served(&why, &sink, termination_log.as_deref()).await;
         }
         orders.listen(&machine, &monitor, clock);
         let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
-        shell.environment = Rc::new(environment);
-        (shell.sockets, shell.notices, shell.schedules) = (sockets, notices, schedules);
+        (shell.environment, shell.sockets, shell.schedules) = (Rc::new(environment), sockets, schedules);
+        shell.notices.adopt(notices);
         shell.reloads = Reloads::new(configuration);
         shell.begin_watching();
         shell.begin(&early.pending());
         shell.run(early).await
     });
-    Ok(Prepared { runtime, local, all })
+    Ok(Prepared { runtime, local: LocalSet::new(), all })
+}
+
+/// From here on panics go there, too.
+fn begin_log(config: &Config) -> Result<Sink, Refused> {
+    let sink = Sink::new(config.color, schedules::local_clock(config).as_ref());
+    log::init(config.log.level, config.log.format, &sink)
+        .map_err(|error| internal(format!("cannot set up the log: {error}")))?;
+    refusal::panics_go_to_the_log();
+    Ok(sink)
+}
+
+/// What every child is told of this softstop, in place of what softstop was told of another one.
+fn with_instance(mut environment: Vec<(OsString, OsString)>, config: &Config) -> Vec<(OsString, OsString)> {
+    for (name, value) in variables::of_instance(config) {
+        environment.retain(|(key, _)| key != name);
+        environment.extend(value.map(|value| (OsString::from(name), value)));
+    }
+    environment
+}
+
+fn event_loop() -> Result<tokio::runtime::Runtime, Refused> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // Its list has room for a thousand.
+    runtime.enable_io().enable_time().max_io_events_per_tick(EVENTS).on_thread_park(after_the_start());
+    runtime.build().map_err(|error| internal(format!("cannot set up the event loop: {error}")))
+}
+
+/// The probe port cannot be served: nothing is started. The exit code, once that has been said.
+async fn not_served(why: &str, sink: &Sink, termination_log: Option<&Path>) -> u8 {
+    let why = format!("{why}; nothing was started");
+    tracing::error!("{why}");
+    tokio::select! {
+        () = sink.flushed() => {}
+        () = sink.stalled(PATIENCE) => {}
+    }
+    refusal::record(termination_log, exit::INTERNAL, &why);
+    exit::INTERNAL
 }
 
 /// To a person at a terminal: a container has no such reader, nor has a program that reads JSON.
@@ -265,11 +301,11 @@ fn serve(
     let (machine, monitor) = (Rc::clone(machine), Rc::clone(monitor));
     let answer: server::Answerer = Rc::new(move |parts: &hyper::http::request::Parts| {
         let (method, path, query) = (parts.method.as_str(), parts.uri.path(), parts.uri.query());
-        let holds = {
+        let holds = |health: Health| {
             let machine = machine.borrow();
-            Holds { started: machine.started(), ready: machine.ready(), live: machine.live() }
+            health.of(machine.started(), machine.ready(), machine.live())
         };
-        if let Some(answer) = endpoints::answer_at_once(method, path, query, &holds) {
+        if let Some(answer) = endpoints::answer_at_once(method, path, query, holds) {
             return answer;
         }
         let mut status = machine.borrow().status(clock.now());

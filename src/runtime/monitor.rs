@@ -30,8 +30,6 @@ const FAR: u64 = 70;
 const COUNTING: Duration = Duration::from_millis(20);
 /// Of so many orphans in a second the command is looked up, which takes longer than reaping them; a storm of more must starve nobody.
 const ORPHAN_LOOKS: u32 = 256;
-/// Of what a process said before it died, so many lines are told.
-const TOLD: usize = 5;
 
 pub(super) struct Monitor {
     cgroup: Cgroup,
@@ -143,6 +141,11 @@ impl Monitor {
         }
         self.orphan_inspections.1 += 1;
         self.orphan_inspections.1 <= ORPHAN_LOOKS
+    }
+
+    /// The process has ended, and these are its last words.
+    pub(super) fn said_last(&mut self, process: ProcId, lines: &[String]) {
+        self.deaths[process.0].last_output = lines.to_vec();
     }
 
     fn limit(&self) -> Option<MemoryLimit> {
@@ -270,7 +273,7 @@ impl Shell {
     /// A process of ours has died, of SIGKILL perhaps: if that was not softstop's doing, was it the kernel's?
     #[inline(never)] // its frame is not its caller's
     pub(super) fn inspect_death(&mut self, pid: i32, owner: Option<Owner>, exit: Exit) {
-        let by_softstop = self.killed.remove(&pid) || self.swept;
+        let by_softstop = self.killed.pids.remove(&pid) || self.killed.everybody;
         if let Some(Owner::Process(process)) = owner {
             self.monitor.borrow_mut().deaths[process.0] = Death::default();
         }
@@ -289,35 +292,6 @@ impl Shell {
         };
         drop(monitor);
         self.reporter.note(Note::OomKilled { process: name, pid, limit, kills });
-    }
-
-    /// All that a process said before it ended unasked has been read.
-    pub(super) fn last_output(&mut self, process: ProcId, lines: Vec<String>) {
-        if self.awaited.remove(&process)
-            && let Some(note) = self.note_of_last_output(process, lines)
-        {
-            self.reporter.note(note);
-        }
-    }
-
-    /// The end has come first. The summary is the log's last line, and the output stands above it: this is for the report.
-    pub(super) fn last_outputs_at_the_end(&mut self) {
-        for process in std::mem::take(&mut self.awaited) {
-            let lines = self.sources[process.0].as_ref().map(|source| source.tail()).unwrap_or_default();
-            if let Some(note) = self.note_of_last_output(process, lines) {
-                self.reporter.record(note);
-            }
-        }
-    }
-
-    fn note_of_last_output(&mut self, process: ProcId, mut lines: Vec<String>) -> Option<Note> {
-        lines.retain(|line| !line.trim().is_empty());
-        if lines.is_empty() {
-            return None;
-        }
-        self.monitor.borrow_mut().deaths[process.0].last_output.clone_from(&lines);
-        let lines = lines.split_off(lines.len().saturating_sub(TOLD));
-        Some(Note::LastOutput { process: self.plan.name(process.0).to_owned(), lines })
     }
 }
 

@@ -1,7 +1,9 @@
 //! One function per action.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,17 +11,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::shell::{Owner, Shell};
-use super::sockets;
-use crate::config::{Forward, Identity, LogTarget, Process, SignalTo, Stdin};
+use super::{notify, sockets};
+use crate::config::{Config, Forward, Identity, Process, SignalTo, Stdin};
 use crate::facts::NotPassedOn;
 use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::event::{Event, ProcId, RequestId, Sender, SpawnError, SpawnErrorKind};
 use crate::report::{Inspection, NotSent, Note};
 use crate::signal::Signal;
 use crate::sys::procfs;
-use crate::sys::pty::{self, Pty};
-use crate::sys::spawn::{self, Child, ExecStatus, Handed, Spawn, Stdio, reader};
-use crate::sys::stdio::pipe;
+use crate::sys::spawn::{self, Child, ExecStatus, Handed, Spawn, reader};
 use crate::sys::users::files::MAX_FILE;
 use crate::sys::users::{self, Credentials};
 use crate::sys::{by_name, process, reap, target, tree};
@@ -42,6 +42,16 @@ const TERM: &str = "xterm";
 /// What helps when a process runs as another user.
 pub(super) const NEEDS: &str = "add the capability KILL or run softstop as that user";
 
+/// Whom softstop has sent SIGKILL.
+#[derive(Default)]
+pub(super) struct Killed {
+    /// Children that have not been reaped.
+    pub pids: HashSet<i32>,
+    pub everybody: bool,
+    /// Not before then everybody again: they were all reached.
+    pub next_sweep: Option<Instant>,
+}
+
 impl Shell {
     /// Carry one action out; a spawn's answer comes back at once.
     pub(super) fn perform(&mut self, action: Action) -> Option<Event> {
@@ -58,8 +68,8 @@ impl Shell {
             Action::Cancel { run, kill } => self.cancel_run(run, kill),
             Action::SignalStragglers { signal, whom } => self.signal_stragglers(None, signal, whom),
             Action::KillEverything => self.kill_everything(),
-            Action::Census => self.census = true,
-            Action::ReopenLogs => drop(self.log_files.reopen()),
+            Action::Census => self.reaping.census = true,
+            Action::ReopenLogs => drop(self.outputs.log_files.reopen()),
             Action::Note(Note::StragglersGone { .. }) if !self.stragglers_were_told() => {}
             // The summary is the last line.
             Action::Note(note @ Note::Finished(_)) => {
@@ -103,67 +113,39 @@ impl Shell {
         let config = &plan.config.processes[id.0];
         let launch = &config.launch;
         let credentials = self.resolve(&launch.identity)?;
-        let mut env = self.environment_for(credentials.as_ref(), launch, &[], config.foreground)?;
-        let mut more = sockets::environment(config, &plan.config);
-        let means = self.notices.means(config);
-        let means = means.map_err(|error| SpawnError::transient(format!("no pipe for its readiness: {error}")))?;
-        if config.notify.is_some() {
-            // Those that softstop itself was given are not its.
-            Rc::make_mut(&mut env)
-                .retain(|(name, _)| !["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|own| name == own));
-        }
-        more.extend(means.env);
-        let terminal = match config.tty {
-            true => Some(own_terminal(pty::size_within(self.captures.prefix(config)), credentials.as_ref())?),
-            false => None,
-        };
-        let pipes = match &self.sources[id.0] {
-            Some(_) if terminal.is_none() => Some(output_pipes(credentials.as_ref())?),
-            _ => None,
-        };
-        let ends = Ends::of(Some(config), pipes.as_ref())?;
-        let (stdin, stdout, stderr) = match &terminal {
-            Some(Pty { theirs, .. }) => {
-                (Stdio::Terminal(theirs.as_fd()), Stdio::Fd(theirs.as_fd()), Stdio::Fd(theirs.as_fd()))
-            }
-            None => {
-                let stdin = if config.stdin == Stdin::Inherit { Stdio::Inherit } else { Stdio::Null };
-                (stdin, ends.stdio(0), ends.stdio(1))
-            }
-        };
-        if terminal.is_some() && !env.iter().any(|(name, _)| name == "TERM") {
-            more.push(("TERM".into(), TERM.into()));
-        }
-        if !more.is_empty() {
-            Rc::make_mut(&mut env).extend(more);
-        }
-        if let Some(user) = credentials.as_ref().filter(|_| terminal.is_none()) {
-            allow_by_name(&config.name, user.uid, config.stdin == Stdin::Inherit, ends.inherits());
+        let credentials = credentials.as_ref();
+        let env = self.environment_of(config, &plan.config, credentials)?;
+        let line = notify::line_pipe(config)?;
+        let read = self.to_read(id, config, credentials)?;
+        let ends = read.ends(config)?;
+        let inherits_input = config.stdin == Stdin::Inherit;
+        if let Some(user) = credentials.filter(|_| !config.tty) {
+            allow_by_name(&config.name, user.uid, inherits_input, ends.inherits());
         }
         let wait = self.exec_wait();
         let mut handed = self.sockets.of(config, &plan.config);
-        handed.extend(means.pipe.as_ref().map(|(number, fd, _)| Handed { number: *number, fd: fd.as_fd() }));
+        handed.extend(line.as_ref().map(|(number, theirs, _)| Handed { number: *number, fd: theirs.as_fd() }));
         let program = Spawn {
             working_dir: launch.working_dir.as_deref(),
-            credentials: credentials.as_ref(),
+            credentials,
             limits: &launch.limits,
-            stdin,
-            stdout,
-            stderr,
-            foreground: config.stdin == Stdin::Inherit && self.terminal.is_some(),
+            stdin: read.stdin(inherits_input),
+            stdout: ends.stdio(0),
+            stderr: ends.stdio(1),
+            foreground: inherits_input && self.terminal.is_some(),
             keep_fds: config.foreground,
             handed: &handed,
             ..Spawn::new(&config.command, &env, &self.inherited)
         };
         let child = spawn::spawn_within(&program, wait)?;
         let pid = self.started(child);
-        if let Some((_, theirs, ours)) = means.pipe {
+        drop(ends);
+        if let Some((_, theirs, ours)) = line {
             drop(theirs);
             self.await_line(pid, ours);
         }
-        drop(ends);
-        self.read_output(id, pid, terminal, pipes);
-        self.sent_interrupt &= config.stdin != Stdin::Inherit;
+        self.read_output(id, pid, read);
+        self.sent_interrupt &= !inherits_input;
         if config.foreground {
             // The program has its own; held here too they would keep pipes and sockets of others open.
             self.inherited_fds.clear();
@@ -171,25 +153,28 @@ impl Shell {
         Ok(pid)
     }
 
-    /// Of a program that was just started.
-    fn read_output(&mut self, id: ProcId, pid: i32, terminal: Option<Pty>, pipes: Option<OutputPipes>) {
-        let Some(source) = &self.sources[id.0] else { return };
-        source.forget_tail();
-        let capture = match (terminal, pipes) {
-            // Its own end must be nobody's but its: it ends with it.
-            (Some(Pty { ours, theirs }), _) => {
-                drop(theirs);
-                source.capture_terminal(ours)
-            }
-            (None, Some(pipes)) => source.capture(pipes.stdout, pipes.stderr),
-            (None, None) => return,
-        };
-        match capture {
-            Ok(capture) => drop(self.capturing.insert(pid, capture)),
-            Err(error) => {
-                tracing::warn!("{}: its output cannot be read: {error}", self.plan.config.processes[id.0].name)
-            }
+    /// With what goes with its sockets, its terminal, and the way it says how it is.
+    fn environment_of(
+        &mut self,
+        process: &Process,
+        config: &Config,
+        credentials: Option<&Credentials>,
+    ) -> Result<Rc<Vec<(OsString, OsString)>>, SpawnError> {
+        let mut env = self.environment_for(credentials, &process.launch, &[], process.foreground)?;
+        let mut more = sockets::environment(process, config);
+        if process.notify.is_some() {
+            // Those that softstop itself was given are not its.
+            Rc::make_mut(&mut env)
+                .retain(|(name, _)| !["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|own| name == own));
+            more.extend(self.notices.variables(process));
         }
+        if process.tty && !env.iter().any(|(name, _)| name == "TERM") {
+            more.push(("TERM".into(), TERM.into()));
+        }
+        if !more.is_empty() {
+            Rc::make_mut(&mut env).extend(more);
+        }
+        Ok(env)
     }
 
     /// Whom to run as: looked up at the first start that asks, which may be after an init task has written the file, and kept. As hooks run as
@@ -267,7 +252,7 @@ impl Shell {
     fn send(&mut self, id: ProcId, pid: i32, signal: Signal, to: SignalTo) -> io::Result<()> {
         self.sent_interrupt |= signal == Signal::INT && self.plan.config.reader() == Some(id.0);
         if signal == Signal::KILL {
-            self.killed.insert(pid);
+            self.killed.pids.insert(pid);
         }
         match to {
             SignalTo::Process => target::signal(pid, signal),
@@ -322,12 +307,10 @@ impl Shell {
         let look = (!because.stragglers).then(|| self.look_at(id, pid, because.after));
         let appeared_as = look.as_ref().map(Inspection::to_string).unwrap_or_default();
         self.reporter.note(Note::Killed { process, because, appeared_as, look: look.map(Box::new) });
-        if !because.stragglers {
-            self.killed.insert(pid);
-        }
         let sent = if because.stragglers {
             target::signal_leaderless_group(pid, Signal::KILL)
         } else {
+            self.killed.pids.insert(pid);
             let _ = target::signal_group(pid, Signal::KILL);
             target::signal(pid, Signal::KILL)
         };
@@ -344,7 +327,7 @@ impl Shell {
             look.kernel_stack = functions;
             held.into_iter().for_each(|pid| self.reporter.writers.hold(pid, "the kernel stack".into()));
         }
-        look.last_output = self.sources[id.0].as_ref().map(|source| source.tail()).unwrap_or_default();
+        look.last_output = self.outputs.tail(id);
         look
     }
 
@@ -364,15 +347,15 @@ impl Shell {
         let began = Instant::now();
         // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once. And who is left when PID 1 leaves is
         // killed anyway: a crowd needs the processor to end, more than to be killed again.
-        if process::is_pid1() && (self.no_time_to_inspect() || self.next_sweep.is_some_and(|at| began < at)) {
+        if process::is_pid1() && (self.no_time_to_inspect() || self.killed.next_sweep.is_some_and(|at| began < at)) {
             return;
         }
-        self.swept = true;
+        self.killed.everybody = true;
         // Whatever it took from others they have no use for any more.
         let _ = process::raise_priority();
         let limit = self.left_or_grace() / SWEEP_LIMIT;
         let swept = tree::kill_everything(SWEEP_WORK, limit, &mut self.stragglers.crowd.strangers);
-        self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
+        self.killed.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
     }
 
     pub(super) fn no_time_to_inspect(&self) -> bool {
@@ -381,7 +364,7 @@ impl Shell {
 
     /// Who is still there although it was sent SIGKILL: in uninterruptible sleep, frozen, or dead and held by a debugger.
     fn report_left_behind(&mut self) {
-        if self.alone || self.no_time_to_inspect() {
+        if self.reaping.alone || self.no_time_to_inspect() {
             return;
         }
         let own = process::own_pid();
@@ -415,88 +398,6 @@ fn allow_by_name(name: &str, uid: u32, input: bool, outputs: [bool; 2]) {
                 "{name}: uid {uid} may not open /dev/{stream} by name ({error}); output = \"prefix\" gives it pipes of its own"
             );
         }
-    }
-}
-
-/// The terminal that a process writes to. Its user may open it again by name.
-fn own_terminal(size: pty::Size, user: Option<&Credentials>) -> Result<Pty, SpawnError> {
-    let pty = pty::open(size).map_err(|error| {
-        let short = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EMFILE | libc::ENFILE | libc::ENOMEM));
-        let kind = if short { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup };
-        SpawnError { kind, text: format!("no terminal for it (tty): /dev/ptmx: {error}") }
-    })?;
-    if let Some(user) = user {
-        // Where it is not permitted all else works as before.
-        let _ = std::os::unix::fs::fchown(&pty.theirs, Some(user.uid), None);
-    }
-    Ok(pty)
-}
-
-/// The reading ends stay here, the writing ends go to the child and are dropped here.
-pub(super) struct OutputPipes {
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
-    to_stdout: OwnedFd,
-    to_stderr: OwnedFd,
-}
-
-/// The child's user may open the pipes again by name: to log to /dev/stderr is what many programs are configured to.
-pub(super) fn output_pipes(user: Option<&Credentials>) -> Result<OutputPipes, SpawnError> {
-    let make = || -> io::Result<OutputPipes> {
-        let ((stdout, to_stdout), (stderr, to_stderr)) = (pipe()?, pipe()?);
-        if let Some(user) = user {
-            // Where it is not permitted all else works as before.
-            for fd in [&to_stdout, &to_stderr] {
-                let _ = std::os::unix::fs::fchown(fd, Some(user.uid), Some(user.gid));
-            }
-        }
-        Ok(OutputPipes { stdout, stderr, to_stdout, to_stderr })
-    };
-    make().map_err(|error| SpawnError::transient(format!("no pipe for its output: {error}")))
-}
-
-/// Where the standard output and error of a process, or a hook, lead.
-pub(super) struct Ends<'p>([End<'p>; 2]);
-
-enum End<'p> {
-    Pipe(BorrowedFd<'p>),
-    /// softstop's own of the same number.
-    Own,
-    /// softstop's other one, by a number out of the way.
-    Other(OwnedFd),
-    Nowhere,
-}
-
-impl<'p> Ends<'p> {
-    /// `pipes`: of what softstop reads; of what is no process's, all.
-    pub(super) fn of(process: Option<&Process>, pipes: Option<&'p OutputPipes>) -> Result<Ends<'p>, SpawnError> {
-        let end = |stream: usize| -> io::Result<End<'p>> {
-            if let Some(pipes) = pipes.filter(|_| process.is_none_or(|process| process.is_read(stream))) {
-                return Ok(End::Pipe([&pipes.to_stdout, &pipes.to_stderr][stream].as_fd()));
-            }
-            Ok(match (process.map(|process| &process.logs.to[stream]), stream) {
-                (Some(LogTarget::Stdout), 1) => End::Other(io::stdout().as_fd().try_clone_to_owned()?),
-                (Some(LogTarget::Stderr), 0) => End::Other(io::stderr().as_fd().try_clone_to_owned()?),
-                (Some(LogTarget::None), _) => End::Nowhere,
-                _ => End::Own,
-            })
-        };
-        let made = end(0).and_then(|first| Ok([first, end(1)?]));
-        made.map(Ends).map_err(|error| SpawnError::transient(format!("no descriptor for its output: {error}")))
-    }
-
-    pub(super) fn stdio(&self, stream: usize) -> Stdio<'_> {
-        match &self.0[stream] {
-            End::Pipe(fd) => Stdio::Fd(*fd),
-            End::Own => Stdio::Inherit,
-            End::Other(fd) => Stdio::Fd(fd.as_fd()),
-            End::Nowhere => Stdio::Null,
-        }
-    }
-
-    /// Which of the two are softstop's own.
-    fn inherits(&self) -> [bool; 2] {
-        [0, 1].map(|stream| matches!(self.0[stream], End::Own))
     }
 }
 

@@ -1,12 +1,22 @@
 //! The one waiter: peek, act, reap that pid, repeat.
 
-use super::hooks::News;
 use super::shell::{Owner, Shell};
 use crate::lifecycle::event::{Event, Exit, ProcId};
 use crate::sys::reap::{self, Peek};
 
 /// Dead taken in one turn, so that a storm of orphans starves nobody.
 const BATCH: usize = 256;
+
+/// What is known of the dead.
+#[derive(Default)]
+pub(super) struct Reaping {
+    /// There may be some.
+    pub changed: bool,
+    /// Nobody was left at the last look, but for helpers that are held.
+    pub alone: bool,
+    /// The machine waits for a [`Action::Census`](crate::lifecycle::action::Action::Census).
+    pub census: bool,
+}
 
 impl Shell {
     /// Reap what is dead. `true`: there may be more, come again.
@@ -27,7 +37,7 @@ impl Shell {
                 return false;
             }
         }
-        self.children_changed = true;
+        self.reaping.changed = true;
         true
     }
 
@@ -80,25 +90,11 @@ impl Shell {
         self.reader_ended(process);
     }
 
-    /// Of a child that has been reaped. It is told if it is that of a process that nobody asked to end.
-    fn read_last_output(&mut self, pid: i32, unasked: Option<ProcId>) {
-        let Some(capture) = self.capturing.remove(&pid) else { return };
-        let source = unasked.and_then(|process| self.sources[process.0].clone());
-        let (done, awaited) = (self.done.clone(), unasked.zip(source));
-        self.awaited.extend(unasked);
-        capture.process_ended(move || {
-            if let Some((process, source)) = awaited {
-                // The loop is gone only when everything is.
-                let _ = done.send(News::LastOutput(process, source.tail()));
-            }
-        });
-    }
-
     fn reaped_all(&mut self, alone: bool) {
-        self.children_changed = false;
-        self.alone = alone;
+        self.reaping.changed = false;
+        self.reaping.alone = alone;
         self.inspect_groups();
-        let asked = std::mem::take(&mut self.census);
+        let asked = std::mem::take(&mut self.reaping.census);
         if alone {
             if asked || self.machine.borrow().stopping() {
                 self.push(Event::Alone);

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::helper::own_program;
-use super::hooks::News;
 use super::notify;
 use super::shell::{Shell, is_due};
 use super::sockets::Held;
@@ -103,19 +101,16 @@ impl Shell {
             return Err("there is none".into());
         };
         let file = configuration.file.clone();
-        let argv = [own_program().into(), "__sources".into(), file.clone().into()];
-        let started = self.start_helper(&argv, &[], file, LIMIT, News::Sources);
+        let words = ["__sources".into(), file.clone().into()];
+        let started = self.start_helper(&words, &[], file, LIMIT, |shell, _, said| shell.sources_arrived(said));
         started.map_err(|why| format!("no process to read it: {why}"))
     }
 
     /// The reader has sent all of it. `None`: it has not, in its time.
-    pub(super) fn sources_arrived(&mut self, pid: i32, bytes: Option<Vec<u8>>) {
+    fn sources_arrived(&mut self, bytes: Option<Vec<u8>>) {
         let read = match bytes {
             Some(bytes) => sources::received(&bytes),
-            None => {
-                self.reporter.writers.give_up(pid);
-                Err(format!("its files were not read within {} s: their file system hangs", LIMIT.as_secs()))
-            }
+            None => Err(format!("its files were not read within {} s: their file system hangs", LIMIT.as_secs())),
         };
         self.was_read(read);
     }
@@ -149,17 +144,7 @@ impl Shell {
     /// What may be refused by the system is had before anything is changed.
     fn prepare(&mut self, config: &Config) -> Result<Prepared, String> {
         let sockets = self.sockets.missing(config)?;
-        let mut zones = BTreeMap::new();
-        for process in &config.processes {
-            let Some(name) = process.schedule.as_ref().and_then(|schedule| schedule.time_zone.clone()) else {
-                continue;
-            };
-            if !self.schedules.knows(&name) && !zones.contains_key(&name) {
-                let zone =
-                    self.read_zone(&name).map_err(|why| super::schedules::no_zone(&process.name, &name, &why))?;
-                zones.insert(name, zone);
-            }
-        }
+        let zones = self.missing_zones(config)?;
         let notify = if self.notices.has_socket() { None } else { notify::Socket::make(config)? };
         Ok(Prepared { sockets, zones, notify })
     }
@@ -167,38 +152,23 @@ impl Shell {
     /// The machine goes by another plan: so does everything here.
     #[inline(never)] // its frame is not its caller's
     pub(super) fn adopt(&mut self, plan: Rc<Plan>) {
-        let before = std::mem::replace(&mut self.plan, plan);
-        let (old, new) = (&before.config, &self.plan.config);
+        let before = std::mem::replace(&mut self.plan, Rc::clone(&plan));
+        let (old, new) = (&before.config, &plan.config);
         let differs = |id: &usize| old.processes.get(*id).is_some_and(|p| p.name != new.processes[*id].name);
         let others: Vec<usize> = (0..new.processes.len()).filter(differs).collect();
         self.groups.adopt(new.processes.len(), &others);
         self.monitor.borrow_mut().adopt(new.processes.len(), &others);
-        self.awaited.retain(|id| !others.contains(&id.0));
-        self.sources.resize_with(new.processes.len(), || None);
-        for (id, process) in new.processes.iter().enumerate() {
-            let same = |before: &crate::config::Process| {
-                before.name == process.name && before.output == process.output && before.logs == process.logs
-            };
-            if !old.processes.get(id).is_some_and(same) {
-                let is_read = process.is_read(0) || process.is_read(1);
-                self.sources[id] =
-                    is_read.then(|| self.captures.source_for(process, &process.name, &self.orders.keeper));
-            }
-        }
-        // How their lines look may be otherwise.
-        self.hook_sources.clear();
+        self.outputs.adopt(old, new, &others);
         if old.log.level != new.log.level {
             log::set_level(new.log.level);
         }
-        self.reporter.adopt(&self.plan);
-        let old_rules = old.on_change.clone();
+        self.reporter.adopt(Rc::clone(&plan));
         let Prepared { sockets, zones, notify } = std::mem::take(&mut self.reloads.prepared);
         self.sockets.adopt(sockets, new);
         self.notices.adopt(notify);
-        let plan = Rc::clone(&self.plan);
         self.schedules.adopt(zones, &plan);
-        if old_rules != plan.config.on_change {
-            self.changes.adopt(&plan.config);
+        if old.on_change != new.on_change {
+            self.changes.adopt(new);
         }
         self.monitor.borrow_mut().scheduled(self.schedules.times());
     }

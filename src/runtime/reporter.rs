@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,13 +17,10 @@ use crate::time::At;
 
 pub(super) struct Reporter {
     clock: Clock,
+    plan: Rc<Plan>,
     history: Rc<RefCell<History>>,
-    report: Option<PathBuf>,
-    /// Written only when it is there already.
-    termination_log: Option<PathBuf>,
-    /// That it cannot be written was said: once is enough.
+    /// That the termination message cannot be written was said: once is enough.
     message_failed: bool,
-    grace: Duration,
     pub(super) writers: Writers,
     /// The log is JSON.
     json: bool,
@@ -47,36 +43,30 @@ const LEAST_WAIT: Duration = Duration::from_millis(20);
 
 impl Reporter {
     pub(super) fn new(
-        plan: &Plan,
+        plan: Rc<Plan>,
         clock: Clock,
         logs: Rc<LogFiles>,
         history: Rc<RefCell<History>>,
         counters: Rc<RefCell<Counters>>,
     ) -> Reporter {
-        let config = &plan.config;
-        history.borrow_mut().set_setup(setup(plan));
+        history.borrow_mut().set_setup(setup(&plan));
         Reporter {
             clock,
             history,
-            report: config.report.clone(),
-            termination_log: config.termination_log.clone(),
             message_failed: false,
-            grace: config.grace,
             writers: Writers::beside(logs),
-            json: config.log.format == LogFormat::Json,
+            json: plan.config.log.format == LogFormat::Json,
+            plan,
             unsaid: BTreeMap::new(),
             counters,
         }
     }
 
     /// After a reload. How the log is written stays as it is.
-    pub(super) fn adopt(&mut self, plan: &Plan) {
-        let config = &plan.config;
-        self.history.borrow_mut().set_setup(setup(plan));
-        self.counters.borrow_mut().retain(|process| config.processes.iter().any(|p| p.name == process));
-        self.report.clone_from(&config.report);
-        self.termination_log.clone_from(&config.termination_log);
-        self.grace = config.grace;
+    pub(super) fn adopt(&mut self, plan: Rc<Plan>) {
+        self.history.borrow_mut().set_setup(setup(&plan));
+        self.counters.borrow_mut().retain(|process| plan.config.processes.iter().any(|p| p.name == process));
+        self.plan = plan;
     }
 
     pub(super) fn note(&mut self, note: Note) {
@@ -116,7 +106,7 @@ impl Reporter {
         self.history.borrow_mut().push(self.clock.now(), note);
         if first_word {
             // Whatever happens from here on, the kubelet finds at least why.
-            self.write_termination_log((self.grace / PART).min(FIRST_WORD_WAIT), true);
+            self.write_termination_log((self.plan.config.grace / PART).min(FIRST_WORD_WAIT), true);
         }
     }
 
@@ -127,9 +117,9 @@ impl Reporter {
 
     /// Both files as they stand, with so much of the grace left. `last`: nothing more follows, and what goes wrong is said.
     pub(super) fn write(&mut self, left: Duration, last: bool) {
-        let limit = last_word_wait(left, self.grace);
+        let limit = last_word_wait(left, self.plan.config.grace);
         self.write_termination_log(limit, last);
-        if let Some(path) = &self.report
+        if let Some(path) = &self.plan.config.report
             && let Err(error) = self.writers.write(path, true, &self.history.borrow().json(), limit)
             && last
         {
@@ -138,7 +128,9 @@ impl Reporter {
     }
 
     fn write_termination_log(&mut self, limit: Duration, says: bool) {
-        let Some(path) = self.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p)) else { return };
+        // Written only when it is there already.
+        let path = self.plan.config.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p));
+        let Some(path) = path else { return };
         let Err(error) = self.writers.write(path, false, &self.history.borrow().termination_message(), limit) else {
             return;
         };

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -49,13 +48,8 @@ impl Schedules {
     /// # Errors
     /// A zone that cannot be had: which process, which file and why.
     pub(super) fn open(config: &Config) -> Result<Schedules, String> {
-        let mut schedules = Schedules::default();
-        for process in &config.processes {
-            if let Some(name) = process.schedule.as_ref().and_then(|schedule| schedule.time_zone.as_ref()) {
-                let zone = zone_of(name).map_err(|why| no_zone(&process.name, name, &why))?;
-                schedules.zones.insert(name.clone(), zone);
-            }
-        }
+        let zones = zones(config, &|_| false, &mut before_the_start)?;
+        let mut schedules = Schedules { zones, ..Schedules::default() };
         schedules.list = schedules.of(config);
         Ok(schedules)
     }
@@ -70,10 +64,6 @@ impl Schedules {
             Some(Scheduled { process: ProcId(id), schedule, zone, times: 0, due: None })
         };
         all.filter_map(scheduled).collect()
-    }
-
-    pub(super) fn knows(&self, zone: &str) -> bool {
-        self.zones.contains_key(zone)
     }
 
     /// After a reload: whose schedule is as before is due when it was.
@@ -153,13 +143,13 @@ impl Scheduled {
 
 impl Shell {
     pub(super) fn begin_schedules(&mut self) {
-        self.schedules.begin(&Rc::clone(&self.plan));
+        self.schedules.begin(&self.plan);
         self.monitor.borrow_mut().scheduled(self.schedules.times());
     }
 
     /// Tell of those whose time has come.
     pub(super) fn start_scheduled(&mut self) {
-        let Some(due) = self.schedules.due(&Rc::clone(&self.plan)) else { return };
+        let Some(due) = self.schedules.due(&self.plan) else { return };
         for process in due {
             self.push(Event::Scheduled { process });
         }
@@ -167,27 +157,44 @@ impl Shell {
     }
 }
 
-pub(super) fn no_zone(process: &str, name: &str, why: &str) -> String {
-    format!("{process}: time zone {name}: {why}; install tzdata or mount its file, or leave `time_zone` out for UTC")
-}
-
 impl Shell {
-    /// While something runs.
-    pub(super) fn read_zone(&mut self, name: &str) -> Result<Zone, String> {
-        zone_in(&zone::file(name)?, |path| self.read_aside(path, MAX_ZONE))
+    /// Those of another configuration that are not known yet.
+    ///
+    /// # Errors
+    /// As [`Schedules::open`].
+    pub(super) fn missing_zones(&mut self, config: &Config) -> Result<BTreeMap<String, Zone>, String> {
+        let known = std::mem::take(&mut self.schedules.zones);
+        let missing = zones(config, &|name| known.contains_key(name), &mut |path| self.read_aside(path, MAX_ZONE));
+        self.schedules.zones = known;
+        missing
     }
 }
 
-fn zone_of(name: &str) -> Result<Zone, String> {
-    read_zone(&zone::file(name)?)
+/// Reads a zone's file.
+type Read<'r> = &'r mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
+
+/// What nothing that runs can be held up by.
+fn before_the_start(path: &Path) -> io::Result<Vec<u8>> {
+    files::read(path, MAX_ZONE)
 }
 
-/// Before anything runs.
-fn read_zone(path: &Path) -> Result<Zone, String> {
-    zone_in(path, |path| files::read(path, MAX_ZONE))
+/// The zones of all schedules, but for those that are known.
+fn zones(config: &Config, is_known: &dyn Fn(&str) -> bool, read: Read<'_>) -> Result<BTreeMap<String, Zone>, String> {
+    let mut zones = BTreeMap::new();
+    for process in &config.processes {
+        let Some(name) = process.schedule.as_ref().and_then(|schedule| schedule.time_zone.as_ref()) else { continue };
+        if !is_known(name) && !zones.contains_key(name) {
+            let zone = zone::file(name).and_then(|path| zone_in(&path, read)).map_err(|why| {
+                let process = &process.name;
+                format!("{process}: time zone {name}: {why}; install tzdata or mount its file, or leave `time_zone` out for UTC")
+            });
+            zones.insert(name.clone(), zone?);
+        }
+    }
+    Ok(zones)
 }
 
-fn zone_in(path: &Path, read: impl FnOnce(&Path) -> io::Result<Vec<u8>>) -> Result<Zone, String> {
+fn zone_in(path: &Path, read: Read<'_>) -> Result<Zone, String> {
     let bytes = read(path).map_err(|error| error.to_string());
     bytes.and_then(|bytes| Zone::read(&bytes)).map_err(|why| format!("{}: {why}", path.display()))
 }
@@ -199,8 +206,10 @@ pub(super) fn local_clock(config: &Config) -> Option<Zone> {
         return None;
     }
     let by_name = std::env::var("TZ").ok().filter(|name| !name.is_empty());
-    let by_name = by_name.and_then(|name| zone_of(name.trim_start_matches(':')).ok());
-    by_name.or_else(|| read_zone(Path::new("/etc/localtime")).ok()).or_else(|| Some(Zone::utc()))
+    let by_name = by_name.and_then(|name| zone::file(name.trim_start_matches(':')).ok());
+    let read = |path: &Path| zone_in(path, &mut before_the_start).ok();
+    let zone = by_name.and_then(|path| read(&path)).or_else(|| read(Path::new("/etc/localtime")));
+    Some(zone.unwrap_or_else(Zone::utc))
 }
 
 /// Seconds since 1970 by the clock on the wall.

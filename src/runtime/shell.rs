@@ -1,7 +1,7 @@
 //! The loop and what it holds: which pid is whose, which runs are under way, what is being watched.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,9 +21,13 @@ use super::environment::FilesRead;
 use super::groups::Groups;
 use super::hooks::{ActiveRun, News};
 use super::inspections::Inspections;
+use super::job_control::given_terminal;
 use super::monitor::Monitor;
 use super::notify::Notices;
+use super::outputs::Outputs;
+use super::perform::Killed;
 use super::program::{self, Recognised};
+use super::reaper::Reaping;
 use super::reload::Reloads;
 use super::reporter::Reporter;
 use super::schedules::Schedules;
@@ -31,19 +35,17 @@ use super::sockets::Sockets;
 use super::starvation::Starvation;
 use super::stragglers::Stragglers;
 use super::waits::listening::Found;
-use crate::config::{Identity, Output, Process};
+use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, ProcId, RunId, Sender};
-use crate::output::files::LogFiles;
-use crate::output::{Capture, Captures, Sink, Source, Stream};
+use crate::output::Sink;
 use crate::plan::Plan;
-use crate::report::Note;
 use crate::signal::Signal;
 use crate::sys::mask::{self, Disposition};
 use crate::sys::signals::{Early, Inherited, Received, Signals};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::{ready, watch};
-use crate::sys::terminal::{self, Terminal};
+use crate::sys::terminal::Terminal;
 use crate::sys::tree;
 use crate::sys::users::Credentials;
 
@@ -92,19 +94,13 @@ pub(super) struct Shell {
     pub runs: HashMap<RunId, ActiveRun>,
     /// Where what goes on in the background says how far it is, and how it ended.
     pub done: mpsc::UnboundedSender<News>,
-    pub captures: Captures,
-    pub log_files: Rc<LogFiles>,
-    pub sources: Vec<Option<Source>>,
-    pub hook_sources: BTreeMap<String, Source>,
-    pub capturing: HashMap<i32, Capture>,
+    pub outputs: Outputs,
     /// There is one, and a process that reads it.
     pub terminal: Option<Terminal>,
     /// softstop itself has sent that process SIGINT in this run of it.
     pub sent_interrupt: bool,
     pub sink: Sink,
-    pub census: bool,
-    pub children_changed: bool,
-    pub alone: bool,
+    pub reaping: Reaping,
     pub stragglers: Stragglers,
     pub exit: Option<u8>,
     pub starvation: Starvation,
@@ -113,21 +109,14 @@ pub(super) struct Shell {
     pub inspections: Inspections,
     pub recognised: Option<Recognised>,
     pub monitor: Rc<RefCell<Monitor>>,
-    /// Children that were sent SIGKILL and have not been reaped.
-    pub killed: HashSet<i32>,
+    pub killed: Killed,
     /// Who listened when the stop began, if a step is to wait for connections.
     pub listening: Option<Found>,
     pub schedules: Schedules,
     pub reloads: Reloads,
     pub changes: Changes,
-    /// SIGKILL has gone to everything.
-    pub swept: bool,
-    /// Not before then again: that one reached everybody.
-    pub next_sweep: Option<Instant>,
-    /// Processes that have ended unasked, and whose last output is still being read.
-    pub awaited: BTreeSet<ProcId>,
     queue: VecDeque<Event>,
-    answers: Option<mpsc::UnboundedReceiver<News>>,
+    answers: mpsc::UnboundedReceiver<News>,
     pub orders: Orders,
 }
 
@@ -144,26 +133,23 @@ impl Shell {
         monitor: Rc<RefCell<Monitor>>,
     ) -> Box<Shell> {
         let plan = Rc::clone(machine.borrow().plan());
-        let processes = &plan.config.processes;
-        let log_files = Rc::<LogFiles>::default();
-        let names = processes.iter().map(|p| p.name.as_str());
-        let captures = Captures::new(sink.clone(), names, Rc::clone(&log_files));
-        let source =
-            |p: &Process| (p.is_read(0) || p.is_read(1)).then(|| captures.source_for(p, &p.name, &orders.keeper));
-        let sources = processes.iter().map(source).collect();
-        let reader = plan.config.reader();
-        // With `run` Ctrl-C is softstop's unless a process reads what is typed.
-        let given = |t: &Terminal| plan.config.is_wrapper() || t.is_standard_input();
+        let outputs = Outputs::new(sink.clone(), &plan.config, Rc::clone(&orders.keeper));
         // As many answers as there are runs under way, and those the machine bounds; what a wait says of itself is not much, and the loop
         // takes it as fast as it comes.
         let (done, answers) = mpsc::unbounded_channel();
         let counters = Rc::clone(&monitor.borrow().counters);
         Box::new(Shell {
-            reporter: Reporter::new(&plan, clock, Rc::clone(&log_files), Rc::clone(&orders.history), counters),
-            log_files,
-            groups: Groups::new(processes.len()),
+            reporter: Reporter::new(
+                Rc::clone(&plan),
+                clock,
+                Rc::clone(&outputs.log_files),
+                Rc::clone(&orders.history),
+                counters,
+            ),
+            outputs,
+            groups: Groups::new(plan.config.processes.len()),
             adopted: Adopted::new(),
-            terminal: reader.and_then(|_| terminal::terminal()).filter(given),
+            terminal: given_terminal(&plan.config),
             machine,
             plan,
             clock,
@@ -178,15 +164,9 @@ impl Shell {
             env_files: FilesRead::default(),
             runs: HashMap::new(),
             done,
-            captures,
-            sources,
-            hook_sources: BTreeMap::new(),
-            capturing: HashMap::new(),
             sent_interrupt: false,
             sink,
-            census: false,
-            children_changed: false,
-            alone: false,
+            reaping: Reaping::default(),
             stragglers: Stragglers::new(),
             exit: None,
             starvation: Starvation::new(),
@@ -194,16 +174,13 @@ impl Shell {
             inspections: Inspections::new(),
             recognised: None,
             monitor,
-            killed: HashSet::new(),
+            killed: Killed::default(),
             listening: None,
             schedules: Schedules::default(),
             reloads: Reloads::default(),
             changes: Changes::default(),
-            swept: false,
-            next_sweep: None,
-            awaited: BTreeSet::new(),
             queue: VecDeque::new(),
-            answers: Some(answers),
+            answers,
             orders,
         })
     }
@@ -225,78 +202,77 @@ impl Shell {
 
     /// The loop. Every arm only makes events.
     pub(super) async fn run(mut self: Box<Shell>, early: Early) -> u8 {
-        let Some(mut answers) = self.answers.take() else { return crate::exit::INTERNAL };
-        // After the first start, which need not wait for it.
-        self.monitor.borrow_mut().begin();
-        let watched = early.receive().and_then(|signals| {
-            let file = signals.as_fd().try_clone_to_owned().map(File::from)?;
-            Ok((signals, watch(file, Interest::READABLE)?))
-        });
-        let (mut signals, readable) = match watched {
-            Ok(watched) => watched,
+        let (mut signals, readable) = match signals_of(early) {
+            Ok(both) => both,
             Err(error) => return self.deaf(&error),
         };
-        let mut notices = self.notices.watched().and_then(|watched| {
-            watched.inspect_err(|error| tracing::warn!("NOTIFY_SOCKET cannot be read: {error}")).ok()
-        });
-        let mut changes = self.changes.watched();
-        self.begin_schedules();
-        self.begin_last_stop();
+        self.begin_the_rest();
         while self.exit.is_none() {
             // A turn is over: a pause in its last moments is known by nothing else.
             self.check_starvation();
-            let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
-            let deadline = deadline.into_iter().chain(self.next_beat()).min();
-            let others = [
-                self.groups.next_inspection(),
-                self.stragglers.next(),
-                self.schedules.next(),
-                self.reloads.next(),
-                self.changes.next(),
-            ];
-            let wake = deadline.into_iter().chain(others.into_iter().flatten()).min();
+            let deadline = self.next_deadline();
+            let wake = deadline.into_iter().chain(self.next_of_its_own()).min();
             tokio::select! {
                 biased;
                 () = wait_for(Some(&readable), signals.more()) => self.receive(&signals.drain()),
-                Some(news) = answers.recv() => self.heard(news),
-                () = wait_for(notices.as_ref(), self.notices.more()) => self.receive_notices(),
-                () = wait_for(changes.as_ref(), false) => self.changes.reported(),
+                Some(news) = self.answers.recv() => self.heard(news),
+                () = wait_for(self.notices.watched(), self.notices.more()) => self.receive_notices(),
+                () = wait_for(self.changes.watched(), false) => self.changes.reported(),
                 Some(message) = self.orders.next() => self.ordered(message),
                 () = sleep_until(wake) => {}
                 // More processes than are signalled, or given another priority, in one turn.
                 () = tokio::task::yield_now(), if self.stragglers.under_way() || self.starvation.under_way() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
-                () = tokio::task::yield_now(), if self.children_changed => {}
+                () = tokio::task::yield_now(), if self.reaping.changed => {}
             }
             let paused = self.turn_begins(deadline);
             // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
             let now = Instant::now();
             if is_due(deadline, now) {
-                self.catch_up(if paused { ROUNDS_LATE } else { ROUNDS }, &mut answers, &mut signals).await;
+                self.catch_up(if paused { ROUNDS_LATE } else { ROUNDS }, &mut signals).await;
             }
             self.go_on(now);
             self.turn();
-            if self.notices.take_new() {
-                notices = self.notices.watched().and_then(Result::ok);
-            }
-            if self.changes.take_new() {
-                changes = self.changes.watched();
-            }
             self.inspect_container();
         }
         let code = self.end().await;
         // Nothing is gained from putting it away, descriptor by descriptor and string by string: the kernel does that.
-        std::mem::forget((signals, readable, notices, changes, answers, self));
+        std::mem::forget((signals, readable, self));
         code
     }
 
+    /// After the first start, which need not wait for it.
+    fn begin_the_rest(&mut self) {
+        self.monitor.borrow_mut().begin();
+        self.begin_schedules();
+        self.begin_last_stop();
+    }
+
+    /// The machine's, and when the loop turns at the latest.
+    fn next_deadline(&mut self) -> Option<Instant> {
+        let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
+        deadline.into_iter().chain(self.next_beat()).min()
+    }
+
+    /// When the first of those is due that the machine does not know of.
+    fn next_of_its_own(&self) -> Option<Instant> {
+        let all = [
+            self.groups.next_inspection(),
+            self.stragglers.next(),
+            self.schedules.next(),
+            self.reloads.next(),
+            self.changes.next(),
+        ];
+        all.into_iter().flatten().min()
+    }
+
     /// Something is due. First what has happened: who ended or answered in time is not late because softstop is (a busy machine, SIGSTOP).
-    async fn catch_up(&mut self, rounds: u32, answers: &mut mpsc::UnboundedReceiver<News>, signals: &mut Signals) {
+    async fn catch_up(&mut self, rounds: u32, signals: &mut Signals) {
         self.late = true;
         for _ in 0..rounds {
             // What has arrived is read by tasks of its own: they get to run, and say what it was.
             tokio::task::yield_now().await;
-            while let Ok(news) = answers.try_recv() {
+            while let Ok(news) = self.answers.try_recv() {
                 self.heard(news);
             }
             while let Some(message) = self.orders.next_now() {
@@ -305,7 +281,7 @@ impl Shell {
         }
         self.receive(&signals.drain());
         self.receive_late_notices();
-        if self.children_changed {
+        if self.reaping.changed {
             self.reap();
         }
         self.inspect_groups();
@@ -337,7 +313,7 @@ impl Shell {
     fn receive(&mut self, received: &[Received]) {
         for received in received {
             match received.signal {
-                Signal::CHLD => self.children_changed = true,
+                Signal::CHLD => self.reaping.changed = true,
                 Signal::TSTP if self.suspended(received) => {}
                 // `nohup softstop run`.
                 Signal::HUP if received.sender == Sender::Terminal && is_ignored(Signal::HUP) => {}
@@ -358,7 +334,7 @@ impl Shell {
     fn turn(&mut self) {
         loop {
             self.tell_queue();
-            if self.exit.is_some() || !(self.children_changed || self.census) {
+            if self.exit.is_some() || !(self.reaping.changed || self.reaping.census) {
                 return;
             }
             if self.reap() || self.follow_stopped() {
@@ -422,7 +398,7 @@ impl Shell {
         if !all_out {
             let late = Instant::now() >= until;
             let why = if late { "not read before the grace was over" } else { "nobody reads them" };
-            self.sink.give_up(self.captures.discard(), why);
+            self.sink.give_up(self.outputs.captures.discard(), why);
         }
         // Between lines that say whose they are a line of ours is none of a program's.
         let named = self.plan.config.processes.iter().any(|p| p.output != Output::Inherit);
@@ -437,33 +413,6 @@ impl Shell {
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 
-    /// Hands out all that was written; `false` when it was not read in time.
-    async fn deliver(&self, until: Instant) -> bool {
-        let all = async {
-            self.captures.finish().await;
-            tokio::join!(self.sink.flushed(), self.log_files.finish(PATIENCE));
-        };
-        tokio::select! {
-            biased;
-            () = all => true,
-            () = self.sink.stalled(PATIENCE) => false,
-            () = tokio::time::sleep_until(until) => false,
-        }
-    }
-
-    fn record_losses(&mut self) {
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let lines = self.sink.lost(stream);
-            if lines > 0 {
-                let why = self.sink.lost_because(stream);
-                self.reporter.record(Note::OutputLost { stream: stream.long_name().to_owned(), lines, why });
-            }
-        }
-        for (stream, lines, why) in self.log_files.losses().into_iter().chain(self.captures.dropped()) {
-            self.reporter.record(Note::OutputLost { stream, lines, why });
-        }
-    }
-
     pub(super) fn left_or_grace(&self) -> Duration {
         self.left(Instant::now()).unwrap_or(self.plan.config.grace)
     }
@@ -472,6 +421,13 @@ impl Shell {
     pub(super) fn left(&self, now: Instant) -> Option<Duration> {
         self.machine.borrow().end().map(|at| self.clock.instant(at).saturating_duration_since(now))
     }
+}
+
+/// Signals from here on, and a descriptor that is readable when there are some.
+fn signals_of(early: Early) -> std::io::Result<(Signals, AsyncFd<File>)> {
+    let signals = early.receive()?;
+    let file = File::from(signals.as_fd().try_clone_to_owned()?);
+    Ok((signals, watch(file, Interest::READABLE)?))
 }
 
 /// How much of what is left of the grace the output may take.

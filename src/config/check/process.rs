@@ -122,6 +122,11 @@ impl Process {
         self.form(stream) != Output::Inherit
     }
 
+    /// One of the two.
+    pub fn is_read_at_all(&self) -> bool {
+        self.is_read(0) || self.is_read(1)
+    }
+
     pub fn probe(&self, kind: ProbeKind) -> Option<&Probe> {
         match kind {
             ProbeKind::Startup => self.startup.as_deref(),

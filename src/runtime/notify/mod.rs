@@ -22,7 +22,7 @@ use crate::config::notify::{NotifyAccess, NotifyBy};
 use crate::config::socket::UnixAt;
 use crate::config::{Config, Process};
 use crate::control::{address, socket};
-use crate::lifecycle::event::{Event, Notification, ProcId};
+use crate::lifecycle::event::{Event, Notification, ProcId, SpawnError};
 use crate::sys::bind::unix::{self, SocketFile};
 use crate::sys::notify::{ask_who_sends, receive};
 use crate::sys::procfs::parent_of;
@@ -47,11 +47,11 @@ const MODE: u32 = 0o666;
 #[derive(Default)]
 pub(super) struct Notices {
     socket: Option<Socket>,
+    /// It, for the loop to wait for.
+    watched: Option<AsyncFd<File>>,
     /// Those who are still to write a line, by their pid.
     pipes: HashMap<i32, Rc<AsyncFd<File>>>,
     said: Option<Instant>,
-    /// The socket is one of a reload, and is not watched yet.
-    is_new: bool,
 }
 
 pub(super) struct Socket {
@@ -99,58 +99,45 @@ enum Unheard {
     Descriptor(ProcId),
 }
 
-/// What a process gets to say how it is.
-pub(super) struct Means {
-    pub env: Vec<(OsString, OsString)>,
-    /// Its end of a pipe, at which number, and ours.
-    pub pipe: Option<(i32, OwnedFd, OwnedFd)>,
+/// What a process that is to write a line writes it to: at which number, its end, and ours. `None`: it is to write none.
+///
+/// # Errors
+/// As pipe(2) has it.
+pub(super) fn line_pipe(process: &Process) -> Result<Option<(i32, OwnedFd, OwnedFd)>, SpawnError> {
+    let Some(NotifyBy::Descriptor(number)) = process.notify.as_ref().map(|notify| &notify.by) else { return Ok(None) };
+    let pipe = pipe().map_err(|error| SpawnError::transient(format!("no pipe for its readiness: {error}")));
+    pipe.map(|(ours, theirs)| Some((*number, theirs, ours)))
 }
 
 impl Notices {
-    pub(super) fn new(socket: Option<Socket>) -> Notices {
-        Notices { socket, ..Notices::default() }
+    /// What a process that uses the socket is told of it.
+    pub(super) fn variables(&self, process: &Process) -> impl Iterator<Item = (OsString, OsString)> {
+        let (address, watchdog) = match process.notify.as_ref().map(|notify| &notify.by) {
+            Some(NotifyBy::Socket { watchdog, .. }) => (self.socket.as_ref().map(|s| s.address.clone()), *watchdog),
+            Some(NotifyBy::Descriptor(_)) | None => (None, None),
+        };
+        let address = address.map(|address| ("NOTIFY_SOCKET".into(), address));
+        address.into_iter().chain(watchdog.map(|w| ("WATCHDOG_USEC".into(), w.as_micros().to_string().into())))
     }
 
-    /// # Errors
-    /// As pipe(2) has it.
-    pub(super) fn means(&self, process: &Process) -> std::io::Result<Means> {
-        let mut means = Means { env: Vec::new(), pipe: None };
-        match process.notify.as_ref().map(|notify| &notify.by) {
-            None => {}
-            Some(NotifyBy::Descriptor(number)) => {
-                let (ours, theirs) = pipe()?;
-                means.pipe = Some((*number, theirs, ours));
-            }
-            Some(NotifyBy::Socket { watchdog, .. }) => {
-                let address = self.socket.as_ref().map(|socket| socket.address.clone());
-                means.env.extend(address.map(|address| ("NOTIFY_SOCKET".into(), address)));
-                means.env.extend(watchdog.map(|w| ("WATCHDOG_USEC".into(), w.as_micros().to_string().into())));
-            }
-        }
-        Ok(means)
-    }
-
-    /// For the loop: what is to be watched, if there is anything, and whether there may be more than was taken.
-    pub(super) fn watched(&self) -> Option<std::io::Result<AsyncFd<File>>> {
-        let fd = self.socket.as_ref()?.fd.try_clone();
-        Some(fd.and_then(|fd| watch(File::from(fd), Interest::READABLE)))
+    /// For the loop: what is to be watched, if there is anything.
+    pub(super) fn watched(&self) -> Option<&AsyncFd<File>> {
+        self.watched.as_ref()
     }
 
     pub(super) fn has_socket(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// After a reload.
+    /// At the start, and after a reload. One that is there stays.
     pub(super) fn adopt(&mut self, socket: Option<Socket>) {
-        if socket.is_some() && self.socket.is_none() {
-            (self.socket, self.is_new) = (socket, true);
-        }
+        let Some(socket) = socket.filter(|_| self.socket.is_none()) else { return };
+        let watched = socket.fd.try_clone().and_then(|fd| watch(File::from(fd), Interest::READABLE));
+        let watched = watched.inspect_err(|error| tracing::warn!("NOTIFY_SOCKET cannot be read: {error}"));
+        (self.socket, self.watched) = (Some(socket), watched.ok());
     }
 
-    pub(super) fn take_new(&mut self) -> bool {
-        std::mem::take(&mut self.is_new)
-    }
-
+    /// There may be more than was taken.
     pub(super) fn more(&self) -> bool {
         self.socket.as_ref().is_some_and(|socket| socket.more)
     }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::ProgressReporter;
 use crate::config::handler::WaitFile;
-use crate::facts::{Awaited, FileState, Outcome, Progress};
-use crate::lifecycle::event::RunId;
-use crate::runtime::helper::{self, own_program};
-use crate::runtime::hooks::{ActiveRun, Captured, OnLine, not_started};
+use crate::facts::{Awaited, FileState, Progress};
+use crate::lifecycle::event::{RunId, SpawnError};
+use crate::runtime::helper;
+use crate::runtime::hooks::{ActiveRun, Captured, OnLine};
 use crate::runtime::shell::{Owner, Shell};
 use crate::tasks;
 
@@ -30,10 +30,10 @@ impl Shell {
         run: RunId,
         wait: &WaitFile,
         reporter: ProgressReporter,
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), SpawnError> {
         let reporter = Rc::new(reporter);
         let (path, text) = (wait.path.display().to_string(), wait.contains.clone().unwrap_or_default());
-        let (pid, said) = self.spawn_helper(&command(wait), &[]).map_err(not_started)?;
+        let (pid, said) = self.spawn_helper(&words(wait), &[])?;
         self.children.insert(pid, Owner::Run(run));
         tasks::spawn({
             let (reporter, path) = (Rc::clone(&reporter), path.clone());
@@ -55,17 +55,11 @@ impl Shell {
     }
 }
 
-fn command(wait: &WaitFile) -> Vec<OsString> {
-    let mut command: Vec<OsString> = vec![own_program().into(), "__wait_file".into()];
-    if !wait.exists {
-        command.push("--gone".into());
-    }
-    if let Some(text) = &wait.contains {
-        command.push(format!("--contains={text}").into());
-    }
-    command.push("--".into());
-    command.push(wait.path.clone().into());
-    command
+fn words(wait: &WaitFile) -> Vec<OsString> {
+    let gone = (!wait.exists).then(|| OsString::from("--gone"));
+    let contains = wait.contains.as_ref().map(|text| OsString::from(format!("--contains={text}")));
+    let path = ["--".into(), wait.path.clone().into()];
+    [OsString::from("__wait_file")].into_iter().chain(gone).chain(contains).chain(path).collect()
 }
 
 /// The helper's whole life. It ends with softstop.

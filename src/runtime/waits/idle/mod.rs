@@ -55,21 +55,10 @@ pub(super) async fn wait(
     clock: Clock,
     reporter: ProgressReporter,
 ) -> Outcome {
-    let began = clock.now();
-    let all = found.all(rule.listening, &reporter).await;
-    let listeners = listening::owned(&all);
-    let ports = listening::ports(&rule.ports, rule.listening, &listeners);
-    if ports.is_empty() {
+    let Some(mut looks) = Inspections::begin(rule, found, &node, clock, &reporter).await else {
         reporter.report(Progress::of(Awaited::NoListener));
         return Outcome::Ok;
-    }
-    if rule.listening {
-        reporter.report(Progress::of(listening::awaited(&all, &listeners)));
-    }
-    let watched = Watched::begin(&ports);
-    let idle = Idle::new(rule, ports.clone(), listeners, &node, began);
-    let query = Query { states: TcpState::bits(&LOOKED_AT), ports, flow: true };
-    let mut looks = Inspections { query, idle, watched, found, relay: None, held: 0, listening: HashSet::new(), clock };
+    };
     loop {
         let (took, seen) = looks.look().await;
         let mut next = Instant::now() + pause(took, LOOK);
@@ -109,6 +98,30 @@ struct Inspections {
 }
 
 impl Inspections {
+    /// `None`: there is no port to look at.
+    async fn begin(
+        rule: WaitIdle,
+        found: Found,
+        node: &[IpAddr],
+        clock: Clock,
+        reporter: &ProgressReporter,
+    ) -> Option<Inspections> {
+        let began = clock.now();
+        let all = found.all(rule.listening, reporter).await;
+        let listeners = listening::owned(&all);
+        let ports = listening::ports(&rule.ports, rule.listening, &listeners);
+        if ports.is_empty() {
+            return None;
+        }
+        if rule.listening {
+            reporter.report(Progress::of(listening::awaited(&all, &listeners)));
+        }
+        let watched = Watched::begin(&ports);
+        let idle = Idle::new(rule, ports.clone(), listeners, node, began);
+        let query = Query { states: TcpState::bits(&LOOKED_AT), ports, flow: true };
+        Some(Inspections { query, idle, watched, found, relay: None, held: 0, listening: HashSet::new(), clock })
+    }
+
     /// One look, and how long it took of the one thread: whoever else has something to do gets a turn after every piece.
     async fn look(&mut self) -> (Duration, io::Result<()>) {
         let mut took = Duration::ZERO;
