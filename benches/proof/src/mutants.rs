@@ -11,25 +11,8 @@ use std::time::Duration;
 use crate::mutate::{Mutant, mutate};
 use crate::root;
 
-/// What the core needs of softstop, each a file, a folder, or both; it is pure, so it builds and runs by itself.
-const CORE: &[&str] = &[
-    "config",
-    "exit",
-    "facts",
-    "lifecycle",
-    "nearest",
-    "order",
-    "output/lines",
-    "output/queue",
-    "plan",
-    "programs",
-    "report",
-    "runtime/waits/idle/rule",
-    "signal",
-    "status",
-    "text",
-    "time",
-];
+/// The pure core: it builds and runs by itself, with what it names of softstop. Each is a file, a folder, or both.
+const CORE: &[&str] = &["config", "lifecycle", "output/lines", "output/queue", "plan", "runtime/waits/idle/rule"];
 /// Mutated are the parts that decide.
 const MUTATED: &[&str] = &[
     "src/plan/",
@@ -149,7 +132,8 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     let _ = std::fs::remove_dir_all(dir.join("src"));
     let mut mutants = Vec::new();
     let mut next = 1;
-    for part in CORE {
+    let parts = core()?;
+    for part in &parts {
         for file in module(part)? {
             let name = file.strip_prefix(root())?.to_string_lossy().into_owned();
             let mut text = std::fs::read_to_string(&file)?;
@@ -161,7 +145,10 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
             std::fs::write(to, text)?;
         }
     }
-    std::fs::write(dir.join("src/lib.rs"), LIB)?;
+    // The others are parts of modules that are not pure as a whole.
+    let whole = parts.iter().filter(|part| !part.contains('/'));
+    let modules: String = whole.map(|part| format!("pub mod {part};\n")).collect();
+    std::fs::write(dir.join("src/lib.rs"), format!("#![allow(warnings)]\n{modules}{LIB}"))?;
     std::fs::create_dir_all(dir.join("src/bin"))?;
     let runner = include_str!("runner.rs").replace("WORLD", &root().join("tests/world/mod.rs").to_string_lossy());
     std::fs::write(dir.join("src/bin/runner.rs"), runner)?;
@@ -180,6 +167,25 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     std::fs::write(dir.join("Cargo.toml"), MANIFEST)?;
     std::fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock"))?;
     Ok(mutants)
+}
+
+/// [`CORE`] and what it names, by names in `crate::NAME`.
+fn core() -> Result<BTreeSet<String>, Error> {
+    let mut parts = BTreeSet::new();
+    let mut next: Vec<String> = CORE.iter().map(ToString::to_string).collect();
+    while let Some(part) = next.pop() {
+        for file in module(&part)? {
+            let text = std::fs::read_to_string(file)?;
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let after = code.flat_map(|line| line.split("crate::").skip(1));
+            let names = after.filter_map(|rest| rest.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).next());
+            next.extend(names.filter(|name| !parts.contains(*name) && module(name).is_ok()).map(str::to_string));
+        }
+        parts.insert(part);
+    }
+    // Of these the core has its own parts alone.
+    parts.retain(|part| !["output", "runtime"].contains(&part.as_str()));
+    Ok(parts)
 }
 
 /// The files of a module of softstop's.
@@ -207,17 +213,8 @@ fn sources(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-const LIB: &str = r#"#![allow(warnings)]
-pub mod config;
-pub mod exit;
-pub mod facts;
-pub mod lifecycle;
-pub mod nearest;
-pub mod order;
+const LIB: &str = r#"
 pub mod output;
-pub mod plan;
-pub mod programs;
-pub mod report;
 pub mod runtime {
     pub mod waits {
         pub mod idle {
@@ -225,10 +222,6 @@ pub mod runtime {
         }
     }
 }
-pub mod signal;
-pub mod status;
-pub mod text;
-pub mod time;
 
 /// Which mutant is in force; 0: none.
 pub mod mutant {
@@ -266,6 +259,7 @@ serde = { version = "1", features = ["derive"] }
 serde_json = "1"
 toml = { version = "1", default-features = false, features = ["parse", "serde", "std"] }
 tracing = { version = "0.1", default-features = false, features = ["std"] }
+tz-rs = { version = "0.7.3", default-features = false, features = ["std"] }
 [dev-dependencies]
 proptest = { version = "1", default-features = false, features = ["std"] }
 [profile.release]
