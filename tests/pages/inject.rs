@@ -174,7 +174,7 @@ error: nothing can be put in or taken out here alone: it is shared, by the alias
 help: write it out in each of these places, without anchor and alias
 "
     );
-    let probes = "containers:\n- name: a\n  command: [x]\n  livenessProbe: {httpGet: &call {path: /ok, port: 80}}\n  readinessProbe: {httpGet: *call}\n";
+    let probes = "kind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: a\n    command: [x]\n    livenessProbe: {httpGet: &call {path: /ok, port: 80}}\n    readinessProbe: {httpGet: *call}\n";
     let merged = "kind: Pod\nx: &x {env: [{name: A, value: b}]}\nspec:\n  containers:\n  - name: a\n    <<: *x\n    command: [x]\n";
     let compose = "x: &x\n  environment: {A: b}\nservices:\n  a:\n    <<: *x\n    image: a\n";
     for (text, alias) in [(probes, "*call"), (merged, "*x"), (compose, "*x")] {
