@@ -376,6 +376,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "a thread of a test's")]
     fn what_a_process_calls_itself_hides_nothing() {
         // The name is a thread's own.
         let named = std::thread::spawn(|| {

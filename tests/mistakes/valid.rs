@@ -171,7 +171,7 @@ impl Builder<'_, '_> {
             b.out.text += "{ ";
             for key in section.keys {
                 let may = sometimes.is_none_or(|some| some.contains(key));
-                if !always.contains(key) && !(may && b.d.chance(50)) {
+                if !(always.contains(key) || may && b.d.chance(50)) {
                     continue;
                 }
                 match *key {
