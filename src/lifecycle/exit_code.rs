@@ -81,7 +81,7 @@ impl Stop {
             steps: self.record.steps.clone(),
             forced: self.forced(core),
             drain_took: self.record.drain_took.map(Secs),
-            processes_took: Secs(self.record.processes_took),
+            processes_took: Secs(self.record.processes_took.unwrap_or_default()),
             post_stop_took: self.record.post_stop_took.map(Secs),
             orphans_reaped: core.orphans_reaped,
             nothing_ran: !self.anything_ran && self.record.steps.is_empty() && !self.cause.requested(),

@@ -367,6 +367,13 @@ impl World {
                     return broken("I7", "out of time, and it is not");
                 }
             }
+            Note::Finished(result) => {
+                let parts = [result.drain_took, Some(result.processes_took), result.post_stop_took];
+                let sum: Duration = parts.into_iter().flatten().map(|part| part.0).sum();
+                if sum > result.took.0 {
+                    return broken("model", format!("parts of {sum:?} in a stop of {:?}", result.took.0));
+                }
+            }
             // A hook of the start that would not end; processes are killed by an action of their own.
             Note::Killed { .. } => self.stop.iter_mut().for_each(|s| s.killed = true),
             Note::StepEnded { kind: Place::Drain, .. } | Note::StepSkipped { kind: Place::Drain, .. } => {

@@ -87,8 +87,17 @@ pub(super) struct StopRecord {
     processes_began: Option<At>,
     /// What its steps took one after the other, when any was begun.
     pub drain_took: Option<Duration>,
-    pub processes_took: Duration,
+    pub processes_took: Option<Duration>,
     pub post_stop_took: Option<Duration>,
+}
+
+impl StopRecord {
+    /// What comes after them does not count, however little they took.
+    pub(super) fn processes_are_over(&mut self, now: At) {
+        if let (None, Some(began)) = (self.processes_took, self.processes_began) {
+            self.processes_took = Some(now.since(began));
+        }
+    }
 }
 
 #[derive(Clone, Debug, Hash)]

@@ -1,7 +1,5 @@
 //! From one stage of the stop to the next. Pure.
 
-use std::time::Duration;
-
 use super::{Forced, SWEEP, Stage, Steps, Stop};
 use crate::config::{Step, When};
 use crate::facts::{Needless, Place, Who};
@@ -211,9 +209,7 @@ impl Stop {
     }
 
     fn enter_killing(&mut self, at_once: bool, core: &Core) {
-        if self.record.processes_took.is_zero() {
-            self.record.processes_took = self.record.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
-        }
+        self.record.processes_are_over(core.now);
         let next = if at_once { core.now } else { core.now + SWEEP };
         self.stage = Stage::Killing { next, until: self.kill_until(core.now), alone: false };
     }

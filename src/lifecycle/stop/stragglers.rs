@@ -119,7 +119,7 @@ impl Stop {
         if s.present && s.alone {
             core.note(Note::StragglersGone { took: Secs(core.now.since(s.began)) });
         }
-        self.record.processes_took = self.record.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
+        self.record.processes_are_over(core.now);
         core.fx.exit_code = Some(self.exit_code(core));
         self.stage = Stage::Steps(Steps::new(Place::PostStop, core.now));
     }
