@@ -252,6 +252,10 @@ name = "softstop"
 version = "0.1.0"
 edition = "2024"
 [workspace]
+# The configurations that are drawn ask for it; of the core nothing else depends on it.
+[features]
+default = ["https"]
+https = []
 [dependencies]
 humantime = "2"
 libc = "0.2"
