@@ -158,7 +158,7 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     // Its golden timelines belong to it.
     std::fs::create_dir_all(dir.join("tests"))?;
     std::fs::copy(root().join("tests/scenarios.rs"), dir.join("tests/scenarios.rs"))?;
-    for part in ["scenarios", "story"] {
+    for part in ["scenarios", "story", "cronie"] {
         let link = dir.join("tests").join(part);
         if !link.exists() {
             std::os::unix::fs::symlink(root().join("tests").join(part).canonicalize()?, link)?;
