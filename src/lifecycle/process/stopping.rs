@@ -331,7 +331,7 @@ impl Stopping {
             StopStage::Diagnosing { .. } | StopStage::Killed { .. } => return Duration::ZERO,
         };
         let had = until.left(at.now - lost);
-        process_share(left, Chain::of(Some(had)), ladder_from(at.config(), next)).min(had)
+        process_share(left, Chain::of(Some(had)), ladder_from(at.config(), next))
     }
 
     /// The process has ended: nothing of its stop goes on. Says whether it had been killed.

@@ -1,4 +1,4 @@
-//! What neither the random worlds of tests/simulation.rs count nor a scenario of tests/scenarios can tell: sends that reach nobody, a crowd, an
+//! What neither the random worlds of tests/core/simulation.rs count nor a scenario of tests/scenarios can tell: sends that reach nobody, a crowd, an
 //! order before the beginning, another configuration, files that change.
 
 mod changes;
@@ -13,10 +13,11 @@ use std::time::Duration;
 use super::Machine;
 use super::action::{Action, What};
 use super::event::{Event, Exit, Outcome, ProcId, RunId, Sender};
-use crate::config::{Config, Handler, Probe, Process, Rung, Step, StopOn, Task, When};
+use crate::config::{Concurrency, Config, Handler, OnExit, Probe, Process, Rung, Schedule, Step, StopOn, Task, When};
 use crate::facts::{Failure, Place, Who};
 use crate::plan::Plan;
 use crate::report::Note;
+use crate::schedule::expression::Expression;
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -241,4 +242,23 @@ fn a_signal_sent_to_an_earlier_run_excuses_nothing() {
     bench.ends(143);
     bench.feed(Event::Alone);
     assert_eq!(finished(&bench.feed(Event::Alone)), Some(143));
+}
+
+#[test]
+fn of_the_runs_of_a_scheduled_task_the_last_five_are_remembered() {
+    let mut bench = Bench::new(config(|c| {
+        let cron = Expression::parse("@hourly").unwrap();
+        let (time_zone, concurrency, jitter) = (None, Concurrency::Forbid, Duration::ZERO);
+        c.processes[0].schedule = Some(Box::new(Schedule { cron, time_zone, concurrency, jitter }));
+        (c.processes[0].autostart, c.processes[0].on_exit) = (false, OnExit::Continue);
+    }));
+    bench.feed(Event::Begin);
+    for code in 0..7 {
+        assert_eq!(spawns(&bench.at(3_600_000 * u64::from(code), Event::Scheduled { process: WEB })), 1);
+        bench.ends(code);
+    }
+    let status = bench.machine.status(bench.now);
+    let schedule = status.processes[0].schedule.as_ref().unwrap();
+    assert_eq!((schedule.succeeded, schedule.failed), (1, 6));
+    assert_eq!(schedule.last_runs.iter().map(|run| run.exit_code).collect::<Vec<_>>(), [6, 5, 4, 3, 2]);
 }

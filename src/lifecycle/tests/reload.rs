@@ -178,6 +178,21 @@ fn what_is_held_down_stays_down_and_has_what_is_new_when_it_is_started() {
 }
 
 #[test]
+fn what_is_held_down_before_its_turn_is_not_started_anew() {
+    let mut world = World::new(three());
+    let mut new = three();
+    new.processes[..2].iter_mut().for_each(|p| p.command[1] = "2".into());
+    world.reload(new);
+    assert_eq!(world.done(), "SIGTERM>api", "db has its turn after it");
+    world.order(Order::Stop { wait: false, process: Some("db".into()) });
+    world.pass(MINUTE);
+    assert!(!world.up().contains_key("db"), "{}", world.done());
+    world.order(Order::Start { process: "db".into() });
+    world.pass(MINUTE);
+    assert_eq!((world.up()["db"].as_str(), world.up()["api"].as_str()), ("2", "2"));
+}
+
+#[test]
 fn a_dry_run_says_the_same_and_does_nothing() {
     let mut world = World::new(three());
     let mut new = three();

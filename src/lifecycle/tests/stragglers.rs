@@ -112,6 +112,7 @@ fn stragglers_that_are_killed_late_have_a_moment_to_be_reaped() {
     // Due at 6.975; 45 ms are no loss to speak of, but the stage is over by now.
     let killed = bench.at(7020, Event::Tick);
     assert_eq!(signals(&killed), [(Signal::KILL, Whom::Everybody)]);
+    assert!(killed.contains(&Action::Census), "nobody's end may be left to be told of: {killed:?}");
     assert!(!runs(&killed) && finished(&killed).is_none(), "nobody could have been reaped: {killed:?}");
     let reaped = bench.at(7040, Event::Alone);
     assert!(runs(&reaped), "then it goes on: {reaped:?}");
