@@ -1,7 +1,7 @@
 //! A whole simulated container, drawn from the bytes: its configuration, how everything in it behaves, and who asks for the stop
-//! when. Played in virtual time by `tests/world`, with I1 to I9 checked after every event.
+//! when. Played in virtual time by `tests/core/world`, with I1 to I9 checked after every event.
 
-#[path = "../../tests/world/mod.rs"]
+#[path = "../../tests/core/world/mod.rs"]
 mod world;
 
 use world::draw::Draw;

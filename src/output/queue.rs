@@ -1,5 +1,5 @@
 //! A bounded queue of whole lines before one descriptor: what is written when, what is lost and how that is told. It
-//! does no I/O itself: what it writes to is a [`TryWrite`], so that `tests/simulation_output.rs` can let every descriptor do its worst.
+//! does no I/O itself: what it writes to is a [`TryWrite`], so that `tests/core/simulation_output.rs` can let every descriptor do its worst.
 
 use std::collections::VecDeque;
 use std::io;

@@ -21,7 +21,7 @@ mod http;
 mod journal;
 mod model;
 mod play;
-#[path = "../world/random.rs"]
+#[path = "../core/world/random.rs"]
 mod random;
 mod render;
 #[path = "../support/mod.rs"]

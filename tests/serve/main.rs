@@ -12,12 +12,17 @@ mod support;
 
 mod addresses;
 mod command_line;
+mod config_refused;
 mod control;
+#[path = "../declared/mod.rs"]
+mod declared;
 mod drain_auto;
 mod drill;
 mod edges;
 mod examples;
 mod logs;
+#[path = "../core/mistakes/mod.rs"]
+mod mistakes;
 mod monitoring;
 mod on_change;
 mod pod;

@@ -11,8 +11,6 @@ use std::time::Duration;
 use crate::mutate::{Mutant, mutate};
 use crate::root;
 
-/// The pure core: it builds and runs by itself, with what it names of softstop. Each is a file, a folder, or both.
-const CORE: &[&str] = &["config", "lifecycle", "output/lines", "output/queue", "plan", "runtime/waits/idle/rule"];
 /// Mutated are the parts that decide.
 const MUTATED: &[&str] = &[
     "src/plan/",
@@ -132,27 +130,22 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     let _ = std::fs::remove_dir_all(dir.join("src"));
     let mut mutants = Vec::new();
     let mut next = 1;
-    let parts = core()?;
-    for part in &parts {
-        for file in module(part)? {
-            let name = file.strip_prefix(root())?.to_string_lossy().into_owned();
-            let mut text = std::fs::read_to_string(&file)?;
-            if MUTATED.iter().any(|m| name.starts_with(m)) && !name.contains("/tests") {
-                text = mutate(&name, &text, without, &mut next, &mut mutants)?;
-            }
-            let to = dir.join(&name);
-            std::fs::create_dir_all(to.parent().ok_or("no directory")?)?;
-            std::fs::write(to, text)?;
+    let core = std::fs::read_to_string(root().join("tests/core/lib.rs"))?;
+    for file in modules(&syn::parse_file(&core)?.items, Path::new(""))? {
+        let name = file.strip_prefix(root())?.to_string_lossy().into_owned();
+        let mut text = std::fs::read_to_string(&file)?;
+        if MUTATED.iter().any(|m| name.starts_with(m)) && !name.contains("/tests") {
+            text = mutate(&name, &text, without, &mut next, &mut mutants)?;
         }
+        let to = dir.join(&name);
+        std::fs::create_dir_all(to.parent().ok_or("no directory")?)?;
+        std::fs::write(to, text)?;
     }
-    // The others are parts of modules that are not pure as a whole.
-    let whole = parts.iter().filter(|part| !part.contains('/'));
-    let modules: String = whole.map(|part| format!("pub mod {part};\n")).collect();
-    std::fs::write(dir.join("src/lib.rs"), format!("#![allow(warnings)]\n{modules}{LIB}"))?;
+    let core = core.replace("#![allow(dead_code", "#![allow(warnings").replace("\"../../src/", "\"");
+    std::fs::write(dir.join("src/lib.rs"), core + MUTANT)?;
     std::fs::create_dir_all(dir.join("src/bin"))?;
-    let runner = include_str!("runner.rs").replace("WORLD", &root().join("tests/world/mod.rs").to_string_lossy());
+    let runner = include_str!("runner.rs").replace("WORLD", &root().join("tests/core/world/mod.rs").to_string_lossy());
     std::fs::write(dir.join("src/bin/runner.rs"), runner)?;
-    std::fs::write(dir.join("src/output/mod.rs"), "pub mod lines;\npub mod queue;\n")?;
     let rows = include_str!("rows.rs").replace("TESTS", &root().join("tests").canonicalize()?.to_string_lossy());
     std::fs::write(dir.join("src/bin/rows.rs"), rows)?;
     // Its golden timelines belong to it.
@@ -164,40 +157,40 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
             std::os::unix::fs::symlink(root().join("tests").join(part).canonicalize()?, link)?;
         }
     }
-    std::fs::write(dir.join("Cargo.toml"), MANIFEST)?;
+    let manifest = std::fs::read_to_string(root().join("tests/core/Cargo.toml"))?;
+    let sections = manifest
+        .split_inclusive("\n\n")
+        .filter(|s| ["[features]", "[dependencies]"].iter().any(|name| s.starts_with(name)));
+    std::fs::write(dir.join("Cargo.toml"), MANIFEST.to_owned() + &sections.collect::<String>())?;
     std::fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock"))?;
     Ok(mutants)
 }
 
-/// [`CORE`] and what it names, by names in `crate::NAME`.
-fn core() -> Result<BTreeSet<String>, Error> {
-    let mut parts = BTreeSet::new();
-    let mut next: Vec<String> = CORE.iter().map(ToString::to_string).collect();
-    while let Some(part) = next.pop() {
-        for file in module(&part)? {
-            let text = std::fs::read_to_string(file)?;
-            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-            let after = code.flat_map(|line| line.split("crate::").skip(1));
-            let names = after.filter_map(|rest| rest.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).next());
-            next.extend(names.filter(|name| !parts.contains(*name) && module(name).is_ok()).map(str::to_string));
-        }
-        parts.insert(part);
-    }
-    // Of these the core has its own parts alone.
-    parts.retain(|part| !["output", "runtime"].contains(&part.as_str()));
-    Ok(parts)
-}
-
-/// The files of a module of softstop's.
-fn module(name: &str) -> Result<Vec<PathBuf>, Error> {
-    let folder = root().join("src").join(name);
+/// The files of these modules, which lie in `folder` where no `path` says otherwise.
+fn modules(items: &[syn::Item], folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
-    for path in [folder.with_extension("rs"), folder] {
-        if path.exists() {
-            files.extend(sources(&path)?);
+    for item in items {
+        let syn::Item::Mod(module) = item else { continue };
+        let named = module.attrs.iter().find_map(|attr| match attr.meta.require_name_value().ok()?.value {
+            syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(ref path), .. }) => Some(path.value()),
+            _ => None,
+        });
+        let path = match &named {
+            Some(named) => root().join(named.strip_prefix(SOURCES).ok_or("a module that is not softstop's")?),
+            None => folder.join(module.ident.to_string()),
+        };
+        if let Some((_, items)) = &module.content {
+            files.extend(modules(items, &path)?);
+            continue;
+        }
+        let path = if path.ends_with("mod.rs") { path.with_file_name("") } else { path.with_extension("") };
+        for part in [path.with_extension("rs"), path] {
+            if part.exists() {
+                files.extend(sources(&part)?);
+            }
         }
     }
-    if files.is_empty() { Err(format!("there is no module {name}").into()) } else { Ok(files) }
+    Ok(files)
 }
 
 fn sources(path: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -213,16 +206,10 @@ fn sources(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-const LIB: &str = r#"
-pub mod output;
-pub mod runtime {
-    pub mod waits {
-        pub mod idle {
-            pub mod rule;
-        }
-    }
-}
+/// Where lib.rs of tests/core has its modules from.
+const SOURCES: &str = "../../";
 
+const MUTANT: &str = r#"
 /// Which mutant is in force; 0: none.
 pub mod mutant {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -252,18 +239,6 @@ name = "softstop"
 version = "0.1.0"
 edition = "2024"
 [workspace]
-# The configurations that are drawn ask for it; of the core nothing else depends on it.
-[features]
-default = ["https"]
-https = []
-[dependencies]
-humantime = "2"
-libc = "0.2"
-serde = { version = "1", features = ["derive"] }
-serde_json = "1"
-toml = { version = "1", default-features = false, features = ["parse", "serde", "std"] }
-tracing = { version = "0.1", default-features = false, features = ["std"] }
-tz-rs = { version = "0.7.3", default-features = false, features = ["std"] }
 [dev-dependencies]
 proptest = { version = "1", default-features = false, features = ["std"] }
 [profile.release]

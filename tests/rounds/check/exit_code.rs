@@ -1,5 +1,5 @@
 //! I8: the exit code of the main process as its journal has it, by the table in docs/exit-codes.md. A set: where it may have ended before
-//! it could write a word, either code is right. The table's other rows are held against the machine in `tests/world/exit_code.rs`.
+//! it could write a word, either code is right. The table's other rows are held against the machine in `tests/core/world/exit_code.rs`.
 
 use std::collections::BTreeSet;
 

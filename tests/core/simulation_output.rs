@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests use every processor")]
 
+extern crate core_of_softstop as softstop;
+
 mod outlet;
 #[path = "world/seeds.rs"]
 mod seeds;

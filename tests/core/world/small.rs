@@ -115,21 +115,6 @@ pub fn worlds() -> Vec<Small> {
     c.drain = vec![step(vec![exec("drain 0 0")])];
     all.push(small("three: completed, ready", c));
 
-    let crash = Process {
-        restart: Restart::OnFailure,
-        max_restarts: Some(1),
-        on_exit: OnExit::Continue,
-        post_start: vec![Task { on_failure: OnFailure::Restart, ..exec("post_start 0 0") }],
-        ..process(0)
-    };
-    let mut c = config(vec![crash, Process { on_exit: OnExit::Continue, ..process(1) }]);
-    c.exit_codes.map = [(3, 33)].into();
-    all.push(Small {
-        horizon: At::from_millis(3_000),
-        leaves: true,
-        ..small("crash loop, post_start, nobody is main", c)
-    });
-
     let hooked = Process { restart: Restart::OnFailure, post_exit: vec![exec("post_exit 0 0")], ..process(0) };
     let c = config(vec![hooked, Process { after: vec![(0, Condition::Started)], ..process(1) }]);
     all.push(Small { leaves: true, ..small("a hook at every end", c) });
@@ -142,23 +127,6 @@ pub fn worlds() -> Vec<Small> {
     let start = |p: &str| Wish::Order(Order::Start { process: p.into() });
     let wishes = vec![hold("p0"), start("p1"), start("p0"), TERM];
     all.push(Small { wishes, ..small("held down and released by order", config(pair)) });
-
-    let probed = Process {
-        restart: Restart::Always,
-        startup: Some(probe()),
-        readiness: Some(probe()),
-        liveness: Some(Box::new(Probe { failure_threshold: 2, ..*probe() })),
-        pre_stop: Some(Box::new(exec("pre_stop 0"))),
-        ..process(0)
-    };
-    let mut c = config(vec![probed]);
-    c.init = vec![Task { on_failure: OnFailure::Stop, ..exec("init 0") }];
-    c.drain = vec![step(vec![exec("drain 0 0")])];
-    all.push(Small {
-        wishes: vec![TERM, CTRL_C],
-        quick: false,
-        ..small("init, every probe, a restart in the stop", c)
-    });
 
     let pair = vec![process(0), Process { after: vec![(0, Condition::Started)], ..process(1) }];
     let mut c = config(pair);
@@ -186,6 +154,39 @@ pub fn worlds() -> Vec<Small> {
         stragglers: 1,
         leaves: true,
         ..small("paused with probes, stragglers and a daemon", c)
+    });
+
+    // The two largest: the last are searched first.
+    let probed = Process {
+        restart: Restart::Always,
+        startup: Some(probe()),
+        readiness: Some(probe()),
+        liveness: Some(Box::new(Probe { failure_threshold: 2, ..*probe() })),
+        pre_stop: Some(Box::new(exec("pre_stop 0"))),
+        ..process(0)
+    };
+    let mut c = config(vec![probed]);
+    c.init = vec![Task { on_failure: OnFailure::Stop, ..exec("init 0") }];
+    c.drain = vec![step(vec![exec("drain 0 0")])];
+    all.push(Small {
+        wishes: vec![TERM, CTRL_C],
+        quick: false,
+        ..small("init, every probe, a restart in the stop", c)
+    });
+
+    let crash = Process {
+        restart: Restart::OnFailure,
+        max_restarts: Some(1),
+        on_exit: OnExit::Continue,
+        post_start: vec![Task { on_failure: OnFailure::Restart, ..exec("post_start 0 0") }],
+        ..process(0)
+    };
+    let mut c = config(vec![crash, Process { on_exit: OnExit::Continue, ..process(1) }]);
+    c.exit_codes.map = [(3, 33)].into();
+    all.push(Small {
+        horizon: At::from_millis(3_000),
+        leaves: true,
+        ..small("crash loop, post_start, nobody is main", c)
     });
     all
 }

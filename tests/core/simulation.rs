@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests use every processor")]
 
+extern crate core_of_softstop as softstop;
+
 mod planned;
 mod world;
 

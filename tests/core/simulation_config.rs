@@ -1,30 +1,31 @@
 //! I11: valid configurations with every key there is, broken in every way there is. Each is refused with its line, column and fix,
-//! or right: then a plan can be made of it and lived. Some go through the real binary, which starts nothing and exits with 78.
+//! or right: then a plan can be made of it and lived. `tests/serve/config_refused.rs` gives some to the real binary.
 //!
 //! `SOFTSTOP_SCENARIOS` (10,000) says how many, `SOFTSTOP_SEED` (0) from which seed on; the seed alone brings a failure back.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests use every processor")]
 
+extern crate core_of_softstop as softstop;
+
+#[path = "../declared/mod.rs"]
 mod declared;
 mod mistakes;
-#[path = "declared/schema.rs"]
+#[path = "../declared/schema.rs"]
 mod schema;
 #[path = "world/seeds.rs"]
 mod seeds;
-mod support;
 
 use std::collections::BTreeMap;
 
 use declared::sites::SITES;
 use declared::{Type, section_of, takes};
 use mistakes::edits::{Mistake, from_seed};
+use mistakes::judge;
 use mistakes::types::VALUES;
 use mistakes::valid::handlers;
-use mistakes::{env, judge};
 use schema::{Checker, schema};
 use seeds::{number, play_all};
-use softstop::config::check::{decode, read, tables};
-use support::{Dir, Launch};
+use softstop::config::check::tables;
 
 thread_local! {
     static CHECKER: Checker = Checker::new(schema());
@@ -148,38 +149,3 @@ const PAIRED: &[(&str, Type)] = &[
     ("true", Type::Boolean),
     ("false", Type::Boolean),
 ];
-
-/// Some of the random ones, and the one process would leave a mark.
-#[test]
-fn the_binary_starts_nothing() {
-    let from = number("SOFTSTOP_SEED", 0);
-    let dir = Dir::new();
-    let (mark, mut tried) = (dir.text("started"), 0);
-    let command = format!("command = [\"touch\", \"{mark}\"]");
-    for seed in from.. {
-        let mistake = from_seed(seed);
-        let text = String::from_utf8_lossy(&mistake.bytes).into_owned();
-        if !mistake.refused || mistake.kind == "not UTF-8" {
-            continue;
-        }
-        let text: String = text
-            .lines()
-            .map(|l| if l.starts_with("command = [") { &command } else { l })
-            .fold(String::new(), |t, l| t + l + "\n");
-        let at = match decode(text.as_bytes(), "f").and_then(|t| read(t, "f", &env)) {
-            Ok(_) => panic!("seed {seed}: accepted once its commands are others:\n{text}"),
-            Err(problems) => problems.list.iter().flat_map(|p| p.places.clone()).find_map(|p| p.position),
-        };
-        let file = dir.write("softstop.toml", &text);
-        let ended = Launch::new(["run", "-c", &file]).env("HOST", "db").not_pid1().run();
-        ended.expect_code(78).expect("help: ").expect("nothing was started");
-        if let Some(at) = at {
-            ended.expect(&format!("{file}:{}:{}", at.line, at.column));
-        }
-        assert!(!dir.path("started").exists(), "seed {seed}: something was started:\n{text}");
-        tried += 1;
-        if tried == 50 {
-            return;
-        }
-    }
-}
