@@ -23,7 +23,7 @@ fn run(dir: &Dir, head: &str, processes: usize, words: &[&str]) -> Running {
 #[test]
 fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
     needs!(namespaces());
-    let _alone = siege::alone();
+    let _limited = siege::limited();
     // Who ignores SIGTERM has all of the grace, but for what SIGKILL is given.
     for (words, grace, code) in [(&["say:up", "busy"][..], 20, 0), (&["ignore:TERM", "say:up", "busy"], 9, 137)] {
         let Some(cpu) = Cgroup::new(Kind::Cpu) else { return };

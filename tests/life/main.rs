@@ -18,7 +18,6 @@ mod local;
 mod notify;
 mod pid1;
 mod run;
-mod schedules;
 mod services;
 mod shell;
 mod sidecar;

@@ -10,6 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// The first by name: it waits for the next minute to begin.
+mod a_schedule;
 mod addresses;
 mod command_line;
 mod config_refused;

@@ -22,10 +22,16 @@ const DRAIN: &str = "1s";
 /// What the child exits with when it is told to stop.
 const CODE: i32 = 7;
 
-/// One siege or fork bomb at a time: two would each measure the other, and wait for each other's locks in the kernel.
+/// One siege or crowd at a time: two would each measure the other, and wait for each other's locks in the kernel.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One crowd at a time that has a part of a processor at most: beside it the machine has room for what is [`alone`].
+pub fn limited() -> MutexGuard<'static, ()> {
+    static LIMITED: Mutex<()> = Mutex::new(());
+    LIMITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Attacks in as many threads as asked for, each again and again until it is over; the attack looks at the flag at least
