@@ -2,7 +2,7 @@
 //! behind, hooks and probes that succeed, fail and hang, stop requests at any instant, a softstop that does not get to run;
 //! virtual time. After every event I1 to I9 and I13 are checked.
 //!
-//! `SOFTSTOP_SCENARIOS` (200,000) says how many, `SOFTSTOP_SEED` (0) from which seed on. A failure prints its seed, the
+//! `SOFTSTOP_SCENARIOS` (100,000) says how many, `SOFTSTOP_SEED` (0) from which seed on. A failure prints its seed, the
 //! scenario shrunk and what happened in it; the seed alone brings it back.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests use every processor")]
@@ -20,7 +20,7 @@ use world::{Counts, INVARIANTS, tell};
 
 #[test]
 fn the_invariants_hold_in_any_world() {
-    let (from, count) = (number("SOFTSTOP_SEED", 0), number("SOFTSTOP_SCENARIOS", 200_000));
+    let (from, count) = (number("SOFTSTOP_SEED", 0), number("SOFTSTOP_SCENARIOS", 100_000));
     let (tallies, broken) = play_all(from, count, |seed, counts: &mut Counts| {
         let (world, result) = play(&Scenario::from_seed(seed), false);
         // In how many scenarios each invariant was put to the test.
