@@ -127,6 +127,11 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_matters_where_something_has_jitter() {
+        assert!(!Plan::has_jitter(&plan(0, 1).config) && Plan::has_jitter(&plan(1, 1).config));
+    }
+
+    #[test]
     fn seeds_processes_and_restarts_have_delays_of_their_own() {
         let hour = Duration::from_secs(3600);
         let all =

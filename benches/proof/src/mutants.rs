@@ -141,7 +141,9 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
         std::fs::create_dir_all(to.parent().ok_or("no directory")?)?;
         std::fs::write(to, text)?;
     }
-    let core = core.replace("#![allow(dead_code", "#![allow(warnings").replace("\"../../src/", "\"");
+    // Here the units are tested, too.
+    let core =
+        core.replace("#![cfg(not(test))]\n", "").replace("(dead_code", "(warnings").replace("\"../../src/", "\"");
     std::fs::write(dir.join("src/lib.rs"), core + MUTANT)?;
     std::fs::create_dir_all(dir.join("src/bin"))?;
     let runner = include_str!("runner.rs").replace("WORLD", &root().join("tests/core/world/mod.rs").to_string_lossy());
@@ -243,7 +245,7 @@ edition = "2024"
 proptest = { version = "1", default-features = false, features = ["std"] }
 [profile.release]
 opt-level = 2
-overflow-checks = true
+debug-assertions = true
 incremental = true
 [profile.test]
 opt-level = 1
@@ -348,6 +350,11 @@ fn unit_tests(dir: &Path, left: &[&Mutant]) -> Result<BTreeMap<u32, String>, Err
     }
     if !output.status.success() || programs.len() < 2 {
         return Err("the unit tests of the mutated core do not build".into());
+    }
+    for program in &programs {
+        if Command::new(program).arg("--list").output()?.stdout.len() < 100 {
+            return Err(format!("{program} has no tests").into());
+        }
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut noticed = BTreeMap::new();

@@ -5,9 +5,9 @@
 
 #[path = "TESTS/declared/mod.rs"]
 mod declared;
-#[path = "TESTS/mistakes/mod.rs"]
+#[path = "TESTS/core/mistakes/mod.rs"]
 mod mistakes;
-#[path = "TESTS/outlet/mod.rs"]
+#[path = "TESTS/core/outlet/mod.rs"]
 mod outlet;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

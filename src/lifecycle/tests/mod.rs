@@ -262,3 +262,15 @@ fn of_the_runs_of_a_scheduled_task_the_last_five_are_remembered() {
     assert_eq!((schedule.succeeded, schedule.failed), (1, 6));
     assert_eq!(schedule.last_runs.iter().map(|run| run.exit_code).collect::<Vec<_>>(), [6, 5, 4, 3, 2]);
 }
+
+/// A window that changes its size does so all the time; from anybody else it is as any signal that nobody gets.
+#[test]
+fn of_a_signal_that_nobody_gets_is_said_but_for_what_comes_by_itself() {
+    let mut bench = Bench::new(config(|c| c.processes.push(Process::new("other", vec!["other".into()]))));
+    bench.feed(Event::Begin);
+    let mut ignored = |signal, sender| {
+        bench.signal(signal, sender).iter().any(|a| matches!(a, Action::Note(Note::SignalIgnored { .. })))
+    };
+    assert!(!ignored(Signal::WINCH, Sender::Terminal) && !ignored(Signal::CONT, Sender::Outside));
+    assert!(ignored(Signal::WINCH, Sender::Outside) && ignored(Signal::USR1, Sender::Terminal));
+}

@@ -141,9 +141,25 @@ fn one_that_is_on_its_way_out_comes_back_when_it_is_there_again() {
     world.file = Ok(Rc::new(three()));
     world.order(Order::Reload { wait: true, dry_run: DryRun(false) });
     world.is_read();
+    assert_eq!(world.machine.plan().config.processes.len(), 3, "at the place that it had");
     world.pass(MINUTE);
     assert_eq!(world.done(), "SIGTERM>web -web +web");
     assert!(world.waiting.is_empty());
+}
+
+#[test]
+fn what_is_on_its_way_already_is_not_done_again() {
+    let mut world = World::new(three());
+    let mut new = three();
+    new.processes[2].command[1] = "2".into();
+    world.reload(new);
+    assert_eq!(world.done(), "SIGTERM>web");
+    world.order(Order::Reload { wait: true, dry_run: DryRun(true) });
+    world.is_read();
+    let Some(Answer::Done(Done::WouldReload(said))) = world.answers.last() else { panic!("{:?}", world.answers) };
+    assert_eq!(*said, Difference::default());
+    world.pass(MINUTE);
+    assert_eq!(world.done(), "SIGTERM>web -web +web");
 }
 
 #[test]
