@@ -112,6 +112,7 @@ impl Proc {
             return false;
         }
         let late = notices.alive_until.filter(|until| at.now >= *until).and(notices.alive_within);
+        notices.expect_nothing();
         let timeout = at.config().notify.as_ref().and_then(|notify| notify.timeout).unwrap_or_default();
         let fault = match late {
             Some(within) => Fault::WatchdogLate { within },

@@ -272,7 +272,7 @@ impl Stopping {
         if until >= self.until + self.post_exit {
             return;
         }
-        self.post_exit = post_exit_share(until.left(at.now), at.config());
+        self.post_exit = self.post_exit.min(post_exit_share(until.left(at.now), at.config()));
         let until = until - self.post_exit;
         if until >= self.until {
             return;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Machine;
 use super::action::{Action, What};
-use super::event::{Event, Exit, Outcome, ProcId, RunId, Sender};
+use super::event::{Client, Event, Exit, Order, Outcome, ProcId, RequestId, RunId, Sender};
 use crate::config::{Concurrency, Config, Handler, OnExit, Probe, Process, Rung, Schedule, Step, StopOn, Task, When};
 use crate::facts::{Failure, Place, Who};
 use crate::plan::Plan;
@@ -63,6 +63,10 @@ impl Bench {
     /// SIGTERM of the runtime: the container's stop.
     fn stop(&mut self) -> Vec<Action> {
         self.signal(Signal::TERM, Sender::Outside)
+    }
+
+    fn order(&mut self, order: Order) -> Vec<Action> {
+        self.feed(Event::Ordered { ask: RequestId(1), order, by: Client::Local { uid: 0, pid: 12 } })
     }
 
     /// The leader has ended; what it has left in its group has not.

@@ -3,19 +3,13 @@
 use std::time::Duration;
 
 use super::super::action::{Action, Answer};
-use super::super::event::{Client, Event, Order, RequestId, Sender};
+use super::super::event::{Event, Order, RequestId, Sender};
 use super::{Bench, WEB, config, finished, spawns};
 use crate::config::platform::Platform;
 use crate::config::{Config, Handler, Step, Task, When};
 use crate::report::{NotSent, Note, Refusal};
 use crate::signal::Signal;
 use crate::time::At;
-
-impl Bench {
-    fn order(&mut self, order: Order) -> Vec<Action> {
-        self.feed(Event::Ordered { ask: RequestId(1), order, by: Client::Local { uid: 0, pid: 12 } })
-    }
-}
 
 /// A drain of five seconds in a grace of thirty, up and running.
 fn draining_bench(change: impl FnOnce(&mut Config)) -> Bench {

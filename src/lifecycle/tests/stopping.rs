@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Bench, WEB, config, finished, sent};
-use crate::config::{Condition, Diagnose, Process, Rung};
+use super::{Bench, WEB, config, finished, hook, sent};
+use crate::config::{Condition, Diagnose, Process, Rung, Step, When};
 use crate::lifecycle::action::Action;
-use crate::lifecycle::event::{Event, Exit};
+use crate::lifecycle::event::{Event, Exit, Order};
 use crate::report::Note;
 use crate::signal::Signal;
 use crate::time::At;
@@ -67,4 +67,24 @@ fn in_a_crowd_one_that_the_deadline_kills_is_not_given_up_at_once() {
     let status = Exit::Signal { signal: Signal::KILL, core: false };
     let ended = bench.feed(Event::Exited { process: WEB, status });
     assert!(!gave_up(&ended) && bench.now < At::from_millis(30_000), "{ended:?}");
+}
+
+/// A quarter of what its stop has; when it is stopped for a restart and the container's stop gives it less, a quarter of that.
+#[test]
+fn what_is_kept_for_a_hook_at_its_end_shrinks_with_its_time() {
+    let mut bench = Bench::new(config(|c| {
+        c.grace = Duration::from_secs(30);
+        c.processes[0].post_exit = vec![hook("after", 60)];
+        let (tasks, reserve) = (vec![hook("last", 60)], Some(Duration::from_secs(20)));
+        c.post_stop = vec![Step { tasks, reserve, essential: false, when: When::Always }];
+    }));
+    bench.feed(Event::Begin);
+    bench.order(Order::Restart { process: "web".into() });
+    bench.now = At::from_millis(10_000);
+    bench.stop();
+    while !sent(&bench.wait()).contains(&Signal::KILL) {}
+    // Of 30 s 20 are for post_stop, 1 for SIGKILL, a quarter for stragglers.
+    let expected = At::from_millis(10_000 + 8_750 / 4 * 3);
+    let away = bench.now.since(expected).max(expected.since(bench.now));
+    assert!(away < Duration::from_millis(3), "killed at {:?}", bench.now);
 }
