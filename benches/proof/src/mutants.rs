@@ -372,7 +372,7 @@ fn unit_tests(dir: &Path, left: &[&Mutant]) -> Result<BTreeMap<u32, String>, Err
     Ok(noticed)
 }
 
-/// The tests of the mutant's own module; the scenarios go through all of it.
+/// The tests of the mutant's own module, and of a plan's those of the machine that goes by it; the scenarios go through all of it.
 fn unit_test(dir: &Path, programs: &[String], mutant: &Mutant) -> Option<(u32, String)> {
     let module = mutant.file.split('/').nth(1)?;
     programs.iter().find_map(|program| {
@@ -380,7 +380,7 @@ fn unit_test(dir: &Path, programs: &[String], mutant: &Mutant) -> Option<(u32, S
         let mut command = Command::new("timeout");
         command.arg("60").arg(program).arg("-q").env("MUTANT", mutant.id.to_string()).current_dir(dir);
         if !scenarios {
-            command.arg(format!("{module}::"));
+            command.arg(format!("{module}::")).args((module == "plan").then_some("lifecycle::"));
         }
         let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
         let by = if scenarios { "scenarios" } else { "units" };
