@@ -308,6 +308,16 @@ fn write_polled(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
+/// Until nobody has the other end, which the test has closed: a process that another test forks at that moment has a copy
+/// of it until its exec.
+#[cfg(test)]
+pub fn until_hung_up(fd: impl AsFd) {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::empty())];
+    while poll(&mut fds, 60_000u16) == Err(nix::Error::EINTR) {}
+    let events = fds[0].revents().unwrap();
+    assert!(events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR), "somebody has the other end still");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,6 +366,7 @@ mod tests {
             assert_eq!(readable_bytes(read.as_fd()).unwrap(), 5, "{way}: nothing twice, nothing lost");
 
             drop(read);
+            until_hung_up(&write);
             let error = writer.try_write(b"x").unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EPIPE), "{way}");
         }
@@ -392,6 +403,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert_eq!(flags(&ours), before);
         drop(theirs);
+        until_hung_up(&ours);
         assert_eq!(writer.try_write(b"x").unwrap_err().raw_os_error(), Some(libc::EPIPE));
     }
 

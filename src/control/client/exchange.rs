@@ -92,6 +92,7 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::stdio::until_hung_up;
 
     #[test]
     fn lines_are_taken_as_they_come_and_the_end_is_said_once_they_are() {
@@ -106,6 +107,7 @@ mod tests {
         theirs.write_all(&line.as_bytes()[7..]).unwrap();
         theirs.write_all(two.line().as_bytes()).unwrap();
         drop(theirs);
+        until_hung_up(&exchange.stream);
         assert_eq!(exchange.receive().unwrap(), [one, two]);
         assert!(exchange.receive().unwrap_err().text.contains("before it answered"));
     }

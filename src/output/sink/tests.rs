@@ -1,12 +1,14 @@
 use std::io::Read;
+use std::os::fd::AsFd;
 
 use super::*;
+use crate::sys::stdio;
 
 const PIPE: usize = 64 * 1024;
 
 fn pipe() -> (File, Writer) {
     let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
-    (File::from(read), Writer::new(std::os::fd::AsFd::as_fd(&write)).unwrap())
+    (File::from(read), Writer::new(write.as_fd()).unwrap())
 }
 
 /// So many bytes in lines of 16.
@@ -134,9 +136,10 @@ fn who_waits_for_a_reader_that_has_stopped_waits_as_long_as_the_patience_lasts()
 #[test]
 fn where_the_log_cannot_be_written_its_last_word_goes_to_standard_output() {
     let gone = || {
-        let (read, writer) = pipe();
+        let (read, write) = stdio::pipe().unwrap();
         drop(read);
-        writer
+        stdio::until_hung_up(&write);
+        Writer::new(write.as_fd()).unwrap()
     };
     for (out_gone, err_gone, stdout_too, diverted) in
         [(false, true, true, true), (false, true, false, false), (false, false, true, false), (true, true, true, false)]

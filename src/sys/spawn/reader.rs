@@ -220,6 +220,7 @@ mod tests {
         while reap::peek_at(pid).is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
+        stdio::until_hung_up(&pipe);
         let mut bytes = Vec::new();
         assert!(collect(&pipe, 1 << 20, Instant::now(), &mut bytes), "{} bytes", bytes.len());
         assert_eq!(bytes, text);
