@@ -1,6 +1,5 @@
 //! Cases that concern a whole process: signals, reaping, the tree below it, its descriptors, its terminal. Each runs in a
-//! process of its own with a single thread, as softstop does; so this is its own harness. Without arguments it runs all;
-//! with a case's name that one; `--list` lists them, for cargo-nextest.
+//! process of its own with a single thread (`play` and its name), as softstop does; so this is its own harness.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +7,11 @@
     clippy::print_stderr,
     reason = "a test fails by panicking and talks to its reader"
 )]
+
+#[path = "support/not_run.rs"]
+mod not_run;
+#[path = "support/own_harness.rs"]
+mod own_harness;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -40,6 +44,8 @@ enum Launch {
     Plain,
     /// With these signals blocked and ignored.
     With(SignalSet, SignalSet),
+    /// As it is, where that is root.
+    Root,
     /// As a user without rights.
     Unprivileged,
     /// By a shell script in which `"$@"` is the case; as root.
@@ -62,7 +68,7 @@ const CASES: &[Case] = &[
     Case { name: "nothing_inherited_is_nothing", launch: Launch::Plain, run: nothing_inherited },
     Case { name: "every_signal_is_received", launch: Launch::Plain, run: every_signal },
     Case { name: "a_storm_of_signals_is_bounded", launch: Launch::Plain, run: storm },
-    Case { name: "a_sender_outside_is_told", launch: Launch::Plain, run: sender_outside },
+    Case { name: "a_sender_outside_is_told", launch: Launch::Root, run: sender_outside },
     Case { name: "everything_is_reaped_once", launch: Launch::Plain, run: everything_reaped },
     Case { name: "a_thousand_zombies", launch: Launch::Plain, run: many_zombies },
     Case { name: "descendants_are_found_and_spared", launch: Launch::Plain, run: descendants },
@@ -97,30 +103,26 @@ const CASES: &[Case] = &[
     Case { name: "who_left_its_group_is_signalled_with_it", launch: Launch::Plain, run: left_group },
     Case { name: "who_is_in_its_group_is_signalled_once", launch: Launch::Unprivileged, run: signalled_once },
     Case { name: "what_is_in_a_control_sockets_way", launch: Launch::Plain, run: in_the_way },
-    Case { name: "another_users_control_socket", launch: Launch::Plain, run: another_users_socket },
+    Case { name: "another_users_control_socket", launch: Launch::Root, run: another_users_socket },
     Case { name: "a_foreign_proc_is_refused", launch: Launch::Shell(r#"exec unshare -pf "$@""#), run: foreign_proc },
 ];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let named = CASES.iter().find(|case| args.iter().any(|arg| arg == case.name));
-    if args.iter().any(|arg| arg == "--list") {
-        if !args.iter().any(|arg| arg == "--ignored") {
-            CASES.iter().for_each(|case| println!("{}: test", case.name));
-        }
+    if let [play, name] = args.as_slice()
+        && play == "play"
+    {
+        let case = CASES.iter().find(|case| case.name == name).unwrap();
+        (case.run)();
         return ExitCode::SUCCESS;
     }
-    match named {
-        Some(case) if args.len() == 1 => {
-            (case.run)();
-            ExitCode::SUCCESS
-        }
-        Some(case) => run_all(std::slice::from_ref(case)),
-        None => run_all(CASES),
-    }
+    let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+    let chosen = own_harness::chosen(&args, &names);
+    if chosen.is_empty() { ExitCode::SUCCESS } else { run_all(&chosen) }
 }
 
-fn run_all(cases: &[Case]) -> ExitCode {
+fn run_all(names: &[&str]) -> ExitCode {
+    let cases: Vec<&Case> = CASES.iter().filter(|case| names.contains(&case.name)).collect();
     let mut failed = 0;
     // What whoever launched the tests ignores is no case's; nor is SIGPIPE, which Rust's runtime ignores before main.
     for signal in mask::ignored().iter() {
@@ -128,7 +130,7 @@ fn run_all(cases: &[Case]) -> ExitCode {
     }
     // What a failing case leaves behind comes to us and goes.
     process::become_subreaper().unwrap();
-    for case in cases {
+    for case in &cases {
         let result = launch(case);
         tree::kill_everything(SOON, SOON, &mut Strangers::default());
         reap_all();
@@ -148,11 +150,12 @@ fn run_all(cases: &[Case]) -> ExitCode {
 fn launch(case: &Case) -> Result<(), String> {
     let nobody = Credentials { uid: 54_321, gid: 54_321, groups: vec![], home: "/".into(), name: None };
     let root = nix::unistd::geteuid().is_root();
-    let mut argv: Vec<OsString> = vec![std::env::current_exe().unwrap().into(), case.name.into()];
+    let mut argv: Vec<OsString> = vec![std::env::current_exe().unwrap().into(), "play".into(), case.name.into()];
     let mut inherited = Inherited::default();
     let mut credentials = None;
     match case.launch {
-        Launch::Plain => {}
+        Launch::Root | Launch::Shell(_) if !not_run::root(case.name) => return Ok(()),
+        Launch::Plain | Launch::Root => {}
         Launch::With(mask, ignored) => {
             inherited = Inherited { mask, ignores_chld: ignored.contains(Signal::CHLD), ..Inherited::default() };
             for signal in ignored.iter().filter(|signal| *signal != Signal::CHLD) {
@@ -161,10 +164,6 @@ fn launch(case: &Case) -> Result<(), String> {
         }
         Launch::Unprivileged if root => credentials = Some(&nobody),
         Launch::Unprivileged => {}
-        Launch::Shell(_) if !root => {
-            println!("test {} needs root: skipped", case.name);
-            return Ok(());
-        }
         Launch::Shell(script) => {
             argv.splice(0..0, ["sh", "-c", script, "sh"].map(OsString::from));
         }
@@ -363,10 +362,6 @@ fn storm() {
 }
 
 fn sender_outside() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("skipped: needs root");
-        return;
-    }
     // In a PID namespace of its own a shell waits for TERM; the sender is out here.
     let exe = std::env::current_exe().unwrap();
     if process::is_pid1() {
@@ -376,7 +371,7 @@ fn sender_outside() {
         return;
     }
     let ready = std::env::temp_dir().join(format!("softstop-ready-{}", process::own_pid()));
-    let argv = ["unshare", "-pf", exe.to_str().unwrap(), "a_sender_outside_is_told"].map(OsString::from);
+    let argv = ["unshare", "-pf", exe.to_str().unwrap(), "play", "a_sender_outside_is_told"].map(OsString::from);
     let env = [("READY".into(), ready.clone().into_os_string())];
     let child = spawn(&Spawn { env: &env, ..plain(&argv, Stdio::Inherit) }).unwrap();
     until(|| ready.exists().then_some(()));
@@ -804,9 +799,6 @@ fn in_the_way() {
 
 /// It is neither removed nor taken for one that listens.
 fn another_users_socket() {
-    if !nix::unistd::geteuid().is_root() {
-        return println!("needs root");
-    }
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("another-user");
     fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();

@@ -7,6 +7,9 @@
     reason = "a test fails by panicking and talks to its reader"
 )]
 
+#[path = "support/not_run.rs"]
+mod not_run;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
@@ -283,8 +286,7 @@ fn a_failed_start_leaves_no_descriptor_and_no_zombie() {
 
 #[test]
 fn another_user_is_become_for_good() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: needs root");
+    if !not_run::root("to become another user") {
         return;
     }
     let who = Credentials { uid: 12_345, gid: 23_456, groups: vec![34_567, 45_678], home: "/".into(), name: None };

@@ -48,15 +48,7 @@ fn main() -> ExitCode {
         Some("gate") => trace::gate(&args[1..]),
         _ => {}
     }
-    // As cargo and cargo-nextest ask: what there is, and only what was named.
-    if args.iter().any(|arg| arg == "--list") {
-        if !args.iter().any(|arg| arg == "--ignored") {
-            println!("{NAME}: test");
-        }
-        return ExitCode::SUCCESS;
-    }
-    let mut filters = args.iter().filter(|arg| !arg.starts_with('-')).peekable();
-    if filters.peek().is_some() && !filters.any(|filter| NAME.contains(filter.as_str())) {
+    if support::own_harness::chosen(&args, &[NAME]).is_empty() {
         return ExitCode::SUCCESS;
     }
     support::as_launched_by_hand();

@@ -1,10 +1,13 @@
 //! As much of an HTTP client as a probe needs, over std's sockets.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt::ReuseAddr};
 
 use super::SOON;
 
@@ -32,11 +35,18 @@ pub fn free_port() -> u16 {
         let Ok(taken) = SocketAddr::from_abstract_name(&name).and_then(|name| UnixListener::bind_addr(&name)) else {
             continue;
         };
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if may_be_bound(port) {
             std::mem::forget(taken);
             return port;
         }
     }
+}
+
+/// Nothing listens while it is tried: a process that another test forks at that moment has a copy of the socket until its exec.
+fn may_be_bound(port: u16) -> bool {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&socket, ReuseAddr, &true).unwrap();
+    bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).is_ok()
 }
 
 /// One request over a fresh connection, as the kubelet probes; `None` when there was no whole answer.

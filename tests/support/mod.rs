@@ -26,6 +26,7 @@ pub mod fuse;
 pub mod http;
 pub mod idle;
 pub mod not_run;
+pub mod own_harness;
 pub mod processes;
 pub mod proof;
 pub mod pty;
@@ -45,6 +46,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, OnceLock};
 use std::time::{Duration, Instant};
 
+pub use not_run::{root, skip};
 pub use processes::Proc;
 use softstop::sys::mask::{self, SignalSet};
 
@@ -72,13 +74,6 @@ pub const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
 pub fn process(name: &str, words: &[&str]) -> String {
     let words: String = words.iter().map(|word| format!(", {word:?}")).collect();
     format!("[[process]]\nname = {name:?}\ncommand = [\"perl\", {CHILD:?}{words}]\n")
-}
-
-/// Says why a test cannot run on this machine: in the list that `tests/zz_not_run.rs` prints at the end. In CI nothing may be skipped.
-pub fn skip(reason: &str) {
-    assert!(std::env::var_os("CI").is_none_or(|v| v.is_empty()), "cannot run in CI: {reason}");
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    not_run::add(&format!("{}: {test}: {reason}", env!("CARGO_CRATE_NAME")));
 }
 
 /// What whoever launched the tests ignores (a background job INT and QUIT, nohup HUP) is nothing to what the tests start, nor is their
@@ -116,15 +111,6 @@ pub fn namespaces() -> bool {
 /// Whether this user may also enter the PID namespace of a softstop that runs.
 pub fn may_enter_namespaces() -> bool {
     namespaces() && root("nsenter into a softstop's namespaces")
-}
-
-/// Whether this user is root, which `what` takes; said when not.
-pub fn root(what: &str) -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skip(&format!("{what} takes root"));
-    }
-    root
 }
 
 /// Whether all of these programs, or files by their whole path, are here, as Debian's packages bring them; said when not.

@@ -12,8 +12,24 @@ fn list() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("not-run-{}", parent_id()))
 }
 
+/// Says why a test cannot run on this machine: in the list that `tests/zz_not_run.rs` prints at the end. In CI nothing may be skipped.
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|v| v.is_empty()), "cannot run in CI: {reason}");
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    add(&format!("{}: {test}: {reason}", env!("CARGO_CRATE_NAME")));
+}
+
+/// Whether this user is root, which `what` takes; said when not.
+pub fn root(what: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        skip(&format!("{what} takes root"));
+    }
+    root
+}
+
 /// One line, whole, whoever else writes at the same time.
-pub fn add(line: &str) {
+fn add(line: &str) {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(list());
     let added = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
     if let Err(error) = added {
