@@ -1,5 +1,7 @@
 //! How wide text is, in a terminal's columns and on a page, and what fits. Pure.
 
+use crate::text::one_line;
+
 /// A terminal's columns for a character.
 pub fn columns(c: char) -> f64 {
     match u32::from(c) {
@@ -51,14 +53,15 @@ pub fn elide(text: &str, most: f64, dots: &str, of: fn(char) -> f64) -> String {
     format!("{}{dots}", kept.trim_end())
 }
 
-/// With nothing that a terminal cannot show.
+/// As part of one line, with nothing that a terminal cannot show or that would drive it.
 pub fn shown(text: &str, unicode: bool) -> String {
+    let text = one_line(text);
     let ascii = |c| match c {
         '…' => '.',
         c if char::is_ascii(&c) => c,
         _ => '?',
     };
-    if unicode { text.to_owned() } else { text.chars().map(ascii).collect() }
+    if unicode { text.into_owned() } else { text.chars().map(ascii).collect() }
 }
 
 /// In lines of that width; a word that is longer is broken.

@@ -252,7 +252,7 @@ struct Out {
 impl Out {
     /// Names are the user's: none drives the terminal.
     fn safe(&self, text: &str) -> String {
-        shown(&one_line(text), self.style.unicode)
+        shown(text, self.style.unicode)
     }
 
     fn dots(&self) -> &'static str {

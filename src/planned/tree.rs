@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::Planned;
 use crate::config::{Condition, Process};
+use crate::picture::measure::shown;
 use crate::plan::budget::task_length;
-use crate::text::one_line;
 use crate::time::Human;
 
 impl Planned {
@@ -89,10 +89,4 @@ fn line(out: &mut String, before: &str, last: bool, label: &str, unicode: bool) 
         (false, false) => "|- ",
     };
     let _ = writeln!(out, "{before}{corner}{label}");
-}
-
-/// A name is the user's.
-fn shown(name: &str, unicode: bool) -> String {
-    let name = one_line(name);
-    if unicode { name.into_owned() } else { name.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect() }
 }

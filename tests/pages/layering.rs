@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::declared;
 use crate::module_graph::{circle, edges, module_of, modules, sources, src};
 
 #[derive(PartialEq)]
@@ -171,6 +172,22 @@ fn arrows_go_one_way() {
         }
     }
     assert!(wrong.is_empty(), "not what LAYERS says:\n{}", wrong.join("\n"));
+}
+
+/// docs/architecture.md has each module in its table, those of `src/main.rs` in one row, and says "yes" of the pure ones.
+#[test]
+fn the_page_has_every_module() {
+    let page = declared::text("docs/architecture.md");
+    let rows: Vec<[&str; 3]> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" | ").collect::<Vec<_>>().try_into().ok())
+        .collect();
+    let has = |(module, kind, _): &(&str, Kind, &str)| {
+        let named = |row: &&[&str; 3]| row[0].split('`').any(|word| word == *module);
+        rows.iter().find(named).is_some_and(|row| (row[2] == "yes |") == (*kind == Pure))
+    };
+    let missing: Vec<&str> = LAYERS.iter().filter(|row| !has(row)).map(|row| row.0).collect();
+    assert_eq!(missing, [""; 0], "in no row, or pure by one of the two alone");
 }
 
 /// Files of pure modules, and those that say that they are pure, with what is below them.
