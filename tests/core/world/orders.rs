@@ -41,8 +41,9 @@ impl World {
                 let (life, body) = (&mut self.lives[p], &self.bodies[p]);
                 let rests = self.config.processes[p].schedule.is_some() && life.held;
                 life.held_by_order |= rests;
-                let ended =
-                    !rests && body.run > 0 && !body.alive && !body.group && life.post_exit_left == 0 && !life.is_due();
+                // Of whom softstop, late, has only heard that it is gone, what follows comes behind this.
+                let over = body.run > 0 && !body.alive && !body.group && !self.gone_late.contains(&p);
+                let ended = !rests && over && life.post_exit_left == 0 && !life.is_due();
                 // What has ended for good is down already, whoever asks; what could not be started, and what is not ended by SIGKILL, too.
                 if !(ended || life.cannot_start || body.unkillable && body.killed) {
                     (life.held, life.held_by_order, life.ordered, life.rung) = (true, true, false, false);

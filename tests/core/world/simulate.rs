@@ -305,7 +305,8 @@ impl<'a> Simulation<'a> {
                 match (signal == Signal::KILL, self.scenario.life(p, run).leaves) {
                     (true, Some(_)) => self.after(MS, Due::GroupEnds(p, run)),
                     (false, Some(Some(delay))) => {
-                        self.after(delay / 2, Due::GroupGrows(p, run));
+                        // Nobody comes in no time.
+                        self.after((delay / 2).max(Duration::from_micros(1)), Due::GroupGrows(p, run));
                         self.after(delay, Due::GroupEnds(p, run));
                     }
                     _ => {}
