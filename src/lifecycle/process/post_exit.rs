@@ -29,13 +29,9 @@ impl Proc {
     /// It has just ended. `until`: the end of what its own stop has, if it was being stopped.
     pub(super) fn begin_post_exit(&mut self, until: Option<At>, at: &Around<'_>) {
         let until = until.filter(|_| at.stop.is_some()).unwrap_or(At::NEVER);
-        let hold = self.hold;
+        let stopped = self.stopped_alone(at);
         if let State::GroupTermination(c) = &mut self.state {
-            let reason = match c.to_restart {
-                true if hold => Reason::StopRequested,
-                true => Reason::Restart,
-                false => Reason::ProcessEnded,
-            };
+            let reason = if c.to_restart { stopped } else { Reason::ProcessEnded };
             c.post_exit =
                 (!at.config().post_exit.is_empty()).then_some(PostExit { next: 0, task: None, until, reason });
         }

@@ -24,6 +24,11 @@ impl Proc {
         self.begin_stop(limit, true, at, fx)
     }
 
+    /// What its hooks are told of that: whether it is to come again.
+    pub(super) fn stopped_alone(&self, at: &Around<'_>) -> Reason {
+        if self.hold || at.config().removed { Reason::StopRequested } else { Reason::Restart }
+    }
+
     /// Begin the stop of one that runs: pre_stop, then its ladder, then SIGKILL when `limit` is over.
     pub(super) fn begin_stop(
         &mut self,
@@ -32,6 +37,7 @@ impl Proc {
         at: &Around<'_>,
         fx: &mut Effects,
     ) -> Change {
+        let reason = if to_restart { self.stopped_alone(at) } else { fx.reason };
         let State::Running(r) = &mut self.state else { return Change::default() };
         if let PostStart::Doing(task) = &mut r.post_start {
             task.cancel(Needless::ProcessStops, true, at.now, fx);
@@ -44,11 +50,6 @@ impl Proc {
         let limit = limit - post_exit;
         let (stage, how) = match &at.config().pre_stop {
             Some(_) => {
-                let reason = match to_restart {
-                    true if self.hold || at.config().removed => Reason::StopRequested,
-                    true => Reason::Restart,
-                    false => fx.reason,
-                };
                 let (what, slice) = (What::new(Place::PreStop(at.id), 0), at.pre_stop_share(limit));
                 let task = TaskRun::begin((reason, None), what, at.now, slice, at.plan, fx);
                 (StopStage::PreStop(task), How::PreStop)

@@ -1,11 +1,14 @@
 //! The stop of one process: what its ladder excuses, what it gets back, how long its death is waited for.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Bench, WEB, config, finished, hook, sent};
+use super::{Bench, WEB, config, finished, hook, run_of, sent};
+use crate::config::notify::{Notify, NotifyBy};
 use crate::config::{Condition, Diagnose, Process, Rung, Step, When};
+use crate::facts::Reason;
 use crate::lifecycle::action::Action;
-use crate::lifecycle::event::{Event, Exit, Order};
+use crate::lifecycle::event::{Client, Event, Exit, Notification, Order, Outcome, RequestId};
 use crate::report::Note;
 use crate::signal::Signal;
 use crate::time::At;
@@ -87,4 +90,82 @@ fn what_is_kept_for_a_hook_at_its_end_shrinks_with_its_time() {
     let expected = At::from_millis(10_000 + 8_750 / 4 * 3);
     let away = bench.now.since(expected).max(expected.since(bench.now));
     assert!(away < Duration::from_millis(3), "killed at {:?}", bench.now);
+}
+
+/// Its hooks keep what is theirs, however much more time it asks for.
+#[test]
+fn more_time_for_a_stop_is_not_taken_from_what_comes_at_its_end() {
+    let killed = |more: u64| {
+        let mut bench = Bench::new(config(|c| {
+            c.grace = Duration::from_secs(30);
+            c.processes[0].stop = vec![Rung { signal: Signal::TERM, wait: Some(Duration::from_secs(2)) }];
+            c.processes[0].post_exit = vec![hook("after", 3)];
+            c.processes[0].notify = Some(Notify { by: NotifyBy::default(), timeout: None });
+        }));
+        bench.feed(Event::Begin);
+        bench.stop();
+        let what = Notification::MoreTime(Duration::from_secs(more));
+        bench.feed(Event::Notified { process: WEB, what });
+        while !sent(&bench.wait()).contains(&Signal::KILL) {}
+        bench.now.since_start().as_secs_f64()
+    };
+    assert_eq!(killed(2), 2.0);
+    assert_eq!(killed(10), 10.0);
+    // Of 29 s three are the hook's.
+    let most = killed(600);
+    assert!((25.0..=26.0).contains(&most), "{most}");
+}
+
+/// The stage of the processes ends earlier by what a crowd takes to die, and later by what softstop has lost.
+#[test]
+fn what_the_processes_have_moves_with_the_deadline_and_with_what_softstop_has_lost() {
+    let mut bench = Bench::new(config(|c| {
+        c.grace = Duration::from_secs(30);
+        let (tasks, reserve) = (vec![hook("last", 60)], Some(Duration::from_secs(20)));
+        c.post_stop = vec![Step { tasks, reserve, essential: false, when: When::Always }];
+    }));
+    bench.feed(Event::Begin);
+    bench.stop();
+    let until = |bench: &Bench| {
+        let left = bench.machine.status(bench.now).stop.expect("it stops").step_deadline_in;
+        (bench.now + left).since_start().as_millis()
+    };
+    assert_eq!(until(&bench), 9000);
+    bench.feed(Event::Crowd { processes: 500, waited: Duration::ZERO });
+    assert_eq!(until(&bench), 7000);
+    bench.now = At::from_millis(6000);
+    let lost = Duration::from_secs(6);
+    assert_eq!(bench.machine.record_late(bench.now, Event::Late { lost }), []);
+    // Of the 21 s that are left its part, and not the second that was.
+    assert!(until(&bench) > 10_000, "{} ms", until(&bench));
+}
+
+/// Also of one that a reload takes out: it does not come again.
+#[test]
+fn hooks_are_told_whether_the_process_is_to_come_again() {
+    let with = |web: bool| {
+        config(|c| {
+            c.source = Some("/etc/softstop.toml".into());
+            (c.processes[0].pre_stop, c.processes[0].post_exit) = (Some(Box::new(hook("a", 1))), vec![hook("b", 1)]);
+            c.processes.push(Process { autostart: false, ..Process::new("other", vec!["other".into()]) });
+            c.processes.drain(..usize::from(!web));
+        })
+    };
+    let stop = |process: &str| Order::Stop { wait: false, process: Some(process.into()) };
+    let ordered = |order| Event::Ordered { ask: RequestId(1), order, by: Client::Local { uid: 0, pid: 12 } };
+    for (event, told) in [
+        (ordered(Order::Restart { process: "web".into() }), Reason::Restart),
+        (ordered(stop("web")), Reason::StopRequested),
+        (Event::Reread { ask: None, dry_run: false, read: Ok(Rc::new(with(false))) }, Reason::StopRequested),
+    ] {
+        let mut bench = Bench::new(with(true));
+        bench.feed(Event::Begin);
+        let mut actions = bench.feed(event);
+        actions.extend(bench.feed(Event::RunDone { run: run_of(&actions), outcome: Outcome::Ok }));
+        actions.extend(bench.ends(0));
+        let told_to = actions
+            .iter()
+            .filter_map(|a| if let Action::Run { context, .. } = a { Some(context.reason) } else { None });
+        assert_eq!(told_to.collect::<Vec<_>>(), [told; 2], "{actions:?}");
+    }
 }
