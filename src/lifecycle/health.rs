@@ -267,6 +267,26 @@ mod tests {
         assert_eq!(liveness.attempts, plain.attempts, "its failures end the process");
     }
 
+    /// Its thresholds count from there.
+    #[test]
+    fn another_probe_in_its_place_counts_anew() {
+        for (outcome, count) in [(Outcome::failed("refused"), 3), (Outcome::Ok, 2)] {
+            let p = Probe { success_threshold: 2, ..probe(1000, 500, 3) };
+            let mut fx = Effects::default();
+            let mut run = ProbeRun::begin(ProbeKind::Liveness, ProcId(0), &p, At::ZERO, At::ZERO);
+            let mut now = At::ZERO;
+            let mut turns = |run: &mut ProbeRun| {
+                now = run.next_deadline();
+                run.on_time(now, &p, &mut fx);
+                let id = run.in_flight().unwrap();
+                matches!(run.on_done(id, &outcome, now, &p), Some(Step::Turned(_)))
+            };
+            assert!((1..count).all(|_| !turns(&mut run)), "{outcome:?}");
+            run.begin_again(At::from_millis(60_000), &mut Effects::default());
+            assert!((1..count).all(|_| !turns(&mut run)) && turns(&mut run), "{outcome:?}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 

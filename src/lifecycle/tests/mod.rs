@@ -13,13 +13,16 @@ use std::time::Duration;
 use super::Machine;
 use super::action::{Action, What};
 use super::event::{Client, Event, Exit, Order, Outcome, ProcId, RequestId, RunId, Sender};
-use crate::config::{Concurrency, Config, Handler, OnExit, Probe, Process, Rung, Schedule, Step, StopOn, Task, When};
+use crate::config::{
+    Concurrency, Config, Handler, OnExit, Probe, Process, Restart, Rung, Schedule, Step, StopOn, Task, When,
+};
 use crate::facts::{Failure, Place, Who};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::schedule::expression::Expression;
 use crate::signal::Signal;
 use crate::time::At;
+use world::World;
 
 const WEB: ProcId = ProcId(0);
 
@@ -277,4 +280,51 @@ fn of_a_signal_that_nobody_gets_is_said_but_for_what_comes_by_itself() {
     };
     assert!(!ignored(Signal::WINCH, Sender::Terminal) && !ignored(Signal::CONT, Sender::Outside));
     assert!(ignored(Signal::WINCH, Sender::Outside) && ignored(Signal::USR1, Sender::Terminal));
+}
+
+#[test]
+fn one_that_is_restarted_has_a_time_to_end_in_whoever_else_runs_on() {
+    let mut world = World::new(config(|c| c.processes.push(Process::new("other", vec!["other".into(), "1".into()]))));
+    assert!(!world.machine.waits_for_ends());
+    world.order(Order::Restart { process: "web".into() });
+    assert!(world.machine.waits_for_ends());
+}
+
+/// Its own program may mean something else by it; what no program is stopped by is asked of none.
+#[test]
+fn a_program_is_asked_of_what_may_stop_it() {
+    let mut bench = Bench::new(config(|_| {}));
+    bench.feed(Event::Begin);
+    let asked = |signal, sender| bench.machine.whose_program_decides(signal, sender);
+    for signal in [Signal::QUIT, Signal::INT, Signal::WINCH] {
+        assert_eq!(asked(signal, Sender::Outside), Some(WEB), "{signal}");
+    }
+    for signal in [Signal::TERM, Signal::HUP, Signal::CONT] {
+        assert_eq!(asked(signal, Sender::Outside), None, "{signal}");
+    }
+    assert_eq!((asked(Signal::WINCH, Sender::Terminal), asked(Signal::QUIT, Sender::Terminal)), (Some(WEB), None));
+}
+
+#[test]
+fn a_window_of_restarts_is_over_to_the_microsecond() {
+    for (after, up) in [(9_999_999, 0), (10_000_000, 1)] {
+        let mut bench = Bench::new(config(|c| {
+            let web = &mut c.processes[0];
+            (web.restart, web.on_exit) = (Restart::Always, OnExit::Continue);
+            (web.max_restarts, web.restart_window) = (Some(1), Some(Duration::from_secs(10)));
+            web.backoff.initial = Duration::from_secs(1);
+            web.backoff.jitter = 0;
+        }));
+        bench.feed(Event::Begin);
+        bench.ends(1);
+        assert_eq!(spawns(&bench.wait()), 1);
+        bench.now = At::ZERO + Duration::from_micros(after);
+        let mut actions = bench.ends(1);
+        let gave_up = actions.iter().any(|a| matches!(a, Action::Note(Note::GaveUp { .. })));
+        assert_eq!(gave_up, up == 0, "{actions:?}");
+        if !gave_up {
+            actions = bench.wait();
+        }
+        assert_eq!(spawns(&actions), up, "after {after} µs");
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::action::{Action, Answer};
 use super::super::event::{Event, Order, RequestId, Sender};
+use super::world::World;
 use super::{Bench, WEB, config, finished, spawns};
 use crate::config::platform::Platform;
 use crate::config::{Config, Handler, Step, Task, When};
@@ -113,4 +114,17 @@ fn a_pod_whose_drain_no_hook_has_announced_is_told_so_once() {
     ] {
         assert_eq!(says(platform, steps, hook, sender), 0, "{platform:?} {steps} {hook} {sender:?}");
     }
+}
+
+/// Who waits for it to be down hears that somebody else has started it meanwhile.
+#[test]
+fn a_stop_that_another_order_takes_back_is_answered() {
+    let mut world = World::new(config(|c| c.processes[0].command.push("1".into())));
+    world.order(Order::Stop { wait: true, process: Some("web".into()) });
+    assert!(world.answers.is_empty() && world.waiting.len() == 1);
+    world.order(Order::Start { process: "web".into() });
+    let refused = Answer::Refused(Refusal::StartedAgain { process: "web".into() });
+    assert_eq!(world.answers, [refused]);
+    world.pass(Duration::from_secs(30));
+    assert!(world.waiting.is_empty() && world.up().len() == 1);
 }

@@ -8,13 +8,17 @@ use proptest::prelude::*;
 
 use super::super::action::{Action, Answer};
 use super::super::event::{Event, Exit, Notification, Order, ProcId, Sender};
+use super::Bench;
 use super::world::World;
 use crate::config::notify::{Notify, NotifyBy};
-use crate::config::{Condition, Config, Handler, OnExit, Probe, Process, Restart, Rung};
+use crate::config::{
+    Act, Concurrency, Condition, Config, Handler, OnChange, OnExit, Probe, Process, Restart, Rung, Schedule,
+};
 use crate::facts::{Changed, Difference, Later};
 use crate::order::DryRun;
 use crate::plan::reload::Reload;
 use crate::report::{Done, Note, Refusal};
+use crate::schedule::expression::Expression;
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -331,6 +335,83 @@ fn a_post_start_that_goes_on_is_the_one_that_was_begun() {
     world.pass(Duration::from_secs(11));
     assert!(world.waiting.is_empty() && world.machine.ready());
     assert_eq!(world.machine.plan().config.processes[2].max_restarts, Some(3));
+}
+
+#[test]
+fn who_gets_a_schedule_or_loses_it_lives_by_that_from_now_on() {
+    let every_hour = || {
+        let mut new = three();
+        let cron = Expression::parse("@hourly").unwrap();
+        let (time_zone, concurrency, jitter) = (None, Concurrency::Forbid, Duration::ZERO);
+        new.processes[2].schedule = Some(Box::new(Schedule { cron, time_zone, concurrency, jitter }));
+        new.processes[2].restart = Restart::Never;
+        new
+    };
+    let mut world = World::new(three());
+    world.reload(every_hour());
+    assert_eq!(world.done(), "", "it runs on");
+    world.ends(2, Exit::Code(0));
+    world.feed(Event::Scheduled { process: ProcId(2) });
+    assert_eq!(world.done(), "-web +web", "it rested until its time");
+    world.reload(three());
+    world.ends(2, Exit::Code(0));
+    world.pass(MINUTE);
+    assert_eq!(world.done(), "-web +web", "it is a service again");
+}
+
+#[test]
+fn another_probe_does_not_end_the_startup_of_one_that_has_not_come_up() {
+    let probe = |port| Some(Box::new(Probe::new(Handler::Tcp { host: "localhost".into(), port })));
+    let probed = |port| {
+        let mut config = config(vec![process("web", "1", &[])]);
+        (config.processes[0].startup, config.processes[0].readiness) = (probe(1), probe(port));
+        config
+    };
+    let mut bench = Bench::new(probed(2));
+    bench.feed(Event::Begin);
+    bench.feed(Event::Reread { ask: None, dry_run: false, read: Ok(Rc::new(probed(3))) });
+    assert_eq!(bench.machine.plan().config.processes[0].readiness, probe(3));
+    assert!(!bench.machine.status(bench.now).processes[0].started, "nobody has answered");
+}
+
+#[test]
+fn what_can_never_start_is_tried_again_when_what_it_waits_for_is_another_and_not_for_any_reload() {
+    let job = |command| {
+        let mut job = process("job", command, &[]);
+        job.restart = Restart::Never;
+        let mut web = process("web", "1", &[]);
+        web.after = vec![(0, Condition::Completed)];
+        vec![job, web, process("db", "1", &[])]
+    };
+    let mut world = World::new(config(job("1")));
+    world.ends(0, Exit::Code(1));
+    let said = |world: &World| world.notes.iter().filter(|note| matches!(note, Note::CannotStart { .. })).count();
+    assert_eq!(said(&world), 1);
+    world.reload(config([job("1"), vec![process("new", "1", &[])]].concat()));
+    world.pass(MINUTE);
+    assert_eq!((said(&world), world.done()), (1, "+new".into()));
+    world.reload(config([job("2"), vec![process("new", "1", &[])]].concat()));
+    world.pass(MINUTE);
+    assert_eq!(world.done(), "+job");
+    world.ends(0, Exit::Code(0));
+    assert_eq!(world.done(), "+job -job +web");
+}
+
+#[test]
+fn who_is_named_by_number_is_the_one_of_that_name() {
+    let mut world = World::new(three());
+    let mut new = config(vec![process("web", "1", &[]), process("db", "1", &[])]);
+    let act = Act::Restart(1);
+    let on_change = OnChange { name: "file".into(), paths: vec!["/etc/file".into()], settle: Duration::ZERO, act };
+    new.on_change.push(on_change);
+    let init = vec![crate::config::Task::new("wait", Handler::Sleep(MINUTE))];
+    world.reload(Config { init, ..new });
+    world.pass(MINUTE);
+    assert_eq!(world.reloaded().later, [Later::Setting("init")]);
+    world.done.clear();
+    world.feed(Event::FileChanged { rule: 0, path: "/etc/file".into() });
+    world.pass(MINUTE);
+    assert_eq!(world.done(), "SIGTERM>db -db +db");
 }
 
 // === any configuration after any other ===

@@ -6,6 +6,7 @@ use super::{Bench, WEB, config, finished, hook, sent};
 use crate::config::{Config, Step, Stragglers, When};
 use crate::lifecycle::action::{Action, Whom};
 use crate::lifecycle::event::{Event, Exit};
+use crate::report::Note;
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -116,4 +117,16 @@ fn stragglers_that_are_killed_late_have_a_moment_to_be_reaped() {
     assert!(!runs(&killed) && finished(&killed).is_none(), "nobody could have been reaped: {killed:?}");
     let reaped = bench.at(7040, Event::Alone);
     assert!(runs(&reaped), "then it goes on: {reaped:?}");
+}
+
+/// Nobody has said by the deadline whether there is anybody.
+#[test]
+fn nobody_is_named_of_whom_nothing_is_known() {
+    let mut bench = Bench::new(config(|_| {}));
+    bench.feed(Event::Begin);
+    bench.stop();
+    assert!(bench.ends(0).contains(&Action::Census));
+    let killed = bench.at(9_000, Event::Tick);
+    let named = killed.iter().any(|a| matches!(a, Action::Note(Note::OutOfTime { .. })));
+    assert!(!named, "{killed:?}");
 }
