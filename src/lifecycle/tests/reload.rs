@@ -353,6 +353,8 @@ fn who_gets_a_schedule_or_loses_it_lives_by_that_from_now_on() {
     world.ends(2, Exit::Code(0));
     world.feed(Event::Scheduled { process: ProcId(2) });
     assert_eq!(world.done(), "-web +web", "it rested until its time");
+    let history = world.machine.status(world.now).processes[2].schedule.as_ref().map(|s| (s.succeeded, s.failed));
+    assert_eq!(history, Some((1, 0)));
     world.reload(three());
     world.ends(2, Exit::Code(0));
     world.pass(MINUTE);
@@ -401,9 +403,10 @@ fn what_can_never_start_is_tried_again_when_what_it_waits_for_is_another_and_not
 fn who_is_named_by_number_is_the_one_of_that_name() {
     let mut world = World::new(three());
     let mut new = config(vec![process("web", "1", &[]), process("db", "1", &[])]);
-    let act = Act::Restart(1);
-    let on_change = OnChange { name: "file".into(), paths: vec!["/etc/file".into()], settle: Duration::ZERO, act };
-    new.on_change.push(on_change);
+    let file =
+        |name: &str, act| OnChange { name: name.into(), paths: vec!["/etc/file".into()], settle: Duration::ZERO, act };
+    let hup = crate::config::Task::new("hup", Handler::Signal { process: 0, signal: Signal::HUP });
+    new.on_change = vec![file("restart", Act::Restart(1)), file("hup", Act::Task(Box::new(hup)))];
     let init = vec![crate::config::Task::new("wait", Handler::Sleep(MINUTE))];
     world.reload(Config { init, ..new });
     world.pass(MINUTE);
@@ -412,6 +415,8 @@ fn who_is_named_by_number_is_the_one_of_that_name() {
     world.feed(Event::FileChanged { rule: 0, path: "/etc/file".into() });
     world.pass(MINUTE);
     assert_eq!(world.done(), "SIGTERM>db -db +db");
+    world.feed(Event::FileChanged { rule: 1, path: "/etc/file".into() });
+    assert!(world.done().ends_with("SIGHUP>web"), "{}", world.done());
 }
 
 // === any configuration after any other ===

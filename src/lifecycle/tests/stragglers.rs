@@ -126,7 +126,8 @@ fn nobody_is_named_of_whom_nothing_is_known() {
     bench.feed(Event::Begin);
     bench.stop();
     assert!(bench.ends(0).contains(&Action::Census));
-    let killed = bench.at(9_000, Event::Tick);
+    let killed = bench.at(29_000, Event::Tick);
+    assert!(killed.contains(&Action::KillEverything), "{killed:?}");
     let named = killed.iter().any(|a| matches!(a, Action::Note(Note::OutOfTime { .. })));
     assert!(!named, "{killed:?}");
 }
