@@ -116,13 +116,11 @@ fn main() -> ExitCode {
         (case.run)();
         return ExitCode::SUCCESS;
     }
-    let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
-    let chosen = own_harness::chosen(&args, &names);
+    let chosen = own_harness::chosen(&args, CASES, |case| case.name);
     if chosen.is_empty() { ExitCode::SUCCESS } else { run_all(&chosen) }
 }
 
-fn run_all(names: &[&str]) -> ExitCode {
-    let cases: Vec<&Case> = CASES.iter().filter(|case| names.contains(&case.name)).collect();
+fn run_all(cases: &[&Case]) -> ExitCode {
     let mut failed = 0;
     // What whoever launched the tests ignores is no case's; nor is SIGPIPE, which Rust's runtime ignores before main.
     for signal in mask::ignored().iter() {
@@ -130,7 +128,7 @@ fn run_all(names: &[&str]) -> ExitCode {
     }
     // What a failing case leaves behind comes to us and goes.
     process::become_subreaper().unwrap();
-    for case in &cases {
+    for case in cases {
         let result = launch(case);
         tree::kill_everything(SOON, SOON, &mut Strangers::default());
         reap_all();

@@ -221,8 +221,8 @@ impl Machine {
 
     /// Act on everything that is due and everything that follows, until nothing does.
     fn settle(&mut self) {
-        for turn in 0..=TURNS {
-            debug_assert!(turn < TURNS, "it does not settle: {:?}", self.core);
+        for turn in 0..TURNS {
+            debug_assert!(turn + 1 < TURNS, "it does not settle: {:?}", self.core);
             if self.finished() {
                 return;
             }

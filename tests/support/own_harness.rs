@@ -4,12 +4,12 @@
 const WITH_VALUE: [&str; 6] = ["--test-threads", "--skip", "--format", "--color", "--logfile", "--report-time"];
 
 /// The cases to be run now: all of these, or those that are named. None where they are to be listed, which they are then.
-pub fn chosen<'a>(args: &[String], cases: &[&'a str]) -> Vec<&'a str> {
+pub fn chosen<'a, Case>(args: &[String], cases: &'a [Case], name: fn(&Case) -> &str) -> Vec<&'a Case> {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     if has("--list") {
         // As none of them is ignored.
         if !has("--ignored") {
-            cases.iter().for_each(|case| println!("{case}: test"));
+            cases.iter().for_each(|case| println!("{}: test", name(case)));
         }
         return Vec::new();
     }
@@ -23,8 +23,8 @@ pub fn chosen<'a>(args: &[String], cases: &[&'a str]) -> Vec<&'a str> {
             word => skipped.extend(word.strip_prefix("--skip=")),
         }
     }
-    let any = |names: &[&str], case: &str| {
-        names.iter().any(|name| if has("--exact") { case == *name } else { case.contains(name) })
+    let any = |words: &[&str], case: &Case| {
+        words.iter().any(|word| if has("--exact") { name(case) == *word } else { name(case).contains(word) })
     };
-    cases.iter().copied().filter(|case| (named.is_empty() || any(&named, case)) && !any(&skipped, case)).collect()
+    cases.iter().filter(|case| (named.is_empty() || any(&named, case)) && !any(&skipped, case)).collect()
 }

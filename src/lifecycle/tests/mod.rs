@@ -221,6 +221,17 @@ fn hook(name: &str, timeout: u64) -> Task {
     Task { timeout: Some(Duration::from_secs(timeout)), ..Task::new(name, Handler::Exec(vec!["hook".into()])) }
 }
 
+/// A minute's hook, for which so much is held.
+fn post_stop(c: &mut Config, reserve: Duration) {
+    let tasks = vec![hook("last", 60)];
+    c.post_stop.push(Step { tasks, reserve: Some(reserve), essential: false, when: When::Always });
+}
+
+fn hourly() -> Option<Box<Schedule>> {
+    let cron = Expression::parse("@hourly").unwrap();
+    Some(Box::new(Schedule { cron, time_zone: None, concurrency: Concurrency::Forbid, jitter: Duration::ZERO }))
+}
+
 fn run_of(actions: &[Action]) -> RunId {
     let run = |a: &Action| if let Action::Run { run, .. } = a { Some(*run) } else { None };
     actions.iter().find_map(run).expect("a hook is run")
@@ -254,9 +265,7 @@ fn a_signal_sent_to_an_earlier_run_excuses_nothing() {
 #[test]
 fn of_the_runs_of_a_scheduled_task_the_last_five_are_remembered() {
     let mut bench = Bench::new(config(|c| {
-        let cron = Expression::parse("@hourly").unwrap();
-        let (time_zone, concurrency, jitter) = (None, Concurrency::Forbid, Duration::ZERO);
-        c.processes[0].schedule = Some(Box::new(Schedule { cron, time_zone, concurrency, jitter }));
+        c.processes[0].schedule = hourly();
         (c.processes[0].autostart, c.processes[0].on_exit) = (false, OnExit::Continue);
     }));
     bench.feed(Event::Begin);

@@ -8,17 +8,14 @@ use proptest::prelude::*;
 
 use super::super::action::{Action, Answer};
 use super::super::event::{Event, Exit, Notification, Order, ProcId, Sender};
-use super::Bench;
 use super::world::World;
+use super::{Bench, hourly};
 use crate::config::notify::{Notify, NotifyBy};
-use crate::config::{
-    Act, Concurrency, Condition, Config, Handler, OnChange, OnExit, Probe, Process, Restart, Rung, Schedule,
-};
+use crate::config::{Act, Condition, Config, Handler, OnChange, OnExit, Probe, Process, Restart, Rung};
 use crate::facts::{Changed, Difference, Later};
 use crate::order::DryRun;
 use crate::plan::reload::Reload;
 use crate::report::{Done, Note, Refusal};
-use crate::schedule::expression::Expression;
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -341,9 +338,7 @@ fn a_post_start_that_goes_on_is_the_one_that_was_begun() {
 fn who_gets_a_schedule_or_loses_it_lives_by_that_from_now_on() {
     let every_hour = || {
         let mut new = three();
-        let cron = Expression::parse("@hourly").unwrap();
-        let (time_zone, concurrency, jitter) = (None, Concurrency::Forbid, Duration::ZERO);
-        new.processes[2].schedule = Some(Box::new(Schedule { cron, time_zone, concurrency, jitter }));
+        new.processes[2].schedule = hourly();
         new.processes[2].restart = Restart::Never;
         new
     };

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Bench, WEB, config, finished, hook, run_of, sent};
+use super::{Bench, WEB, config, finished, hook, post_stop, run_of, sent};
 use crate::config::notify::{Notify, NotifyBy};
-use crate::config::{Condition, Diagnose, Process, Rung, Step, When};
+use crate::config::{Condition, Diagnose, Process, Rung};
 use crate::facts::Reason;
 use crate::lifecycle::action::Action;
-use crate::lifecycle::event::{Client, Event, Exit, Notification, Order, Outcome, RequestId};
+use crate::lifecycle::event::{Event, Exit, Notification, Order, Outcome};
 use crate::report::Note;
 use crate::signal::Signal;
 use crate::time::At;
@@ -78,8 +78,7 @@ fn what_is_kept_for_a_hook_at_its_end_shrinks_with_its_time() {
     let mut bench = Bench::new(config(|c| {
         c.grace = Duration::from_secs(30);
         c.processes[0].post_exit = vec![hook("after", 60)];
-        let (tasks, reserve) = (vec![hook("last", 60)], Some(Duration::from_secs(20)));
-        c.post_stop = vec![Step { tasks, reserve, essential: false, when: When::Always }];
+        post_stop(c, Duration::from_secs(20));
     }));
     bench.feed(Event::Begin);
     bench.order(Order::Restart { process: "web".into() });
@@ -121,8 +120,7 @@ fn more_time_for_a_stop_is_not_taken_from_what_comes_at_its_end() {
 fn what_the_processes_have_moves_with_the_deadline_and_with_what_softstop_has_lost() {
     let mut bench = Bench::new(config(|c| {
         c.grace = Duration::from_secs(30);
-        let (tasks, reserve) = (vec![hook("last", 60)], Some(Duration::from_secs(20)));
-        c.post_stop = vec![Step { tasks, reserve, essential: false, when: When::Always }];
+        post_stop(c, Duration::from_secs(20));
     }));
     bench.feed(Event::Begin);
     bench.stop();
@@ -151,16 +149,17 @@ fn hooks_are_told_whether_the_process_is_to_come_again() {
             c.processes.drain(..usize::from(!web));
         })
     };
-    let stop = |process: &str| Order::Stop { wait: false, process: Some(process.into()) };
-    let ordered = |order| Event::Ordered { ask: RequestId(1), order, by: Client::Local { uid: 0, pid: 12 } };
-    for (event, told) in [
-        (ordered(Order::Restart { process: "web".into() }), Reason::Restart),
-        (ordered(stop("web")), Reason::StopRequested),
-        (Event::Reread { ask: None, dry_run: false, read: Ok(Rc::new(with(false))) }, Reason::StopRequested),
+    for (order, told) in [
+        (Some(Order::Restart { process: "web".into() }), Reason::Restart),
+        (Some(Order::Stop { wait: false, process: Some("web".into()) }), Reason::StopRequested),
+        (None, Reason::StopRequested),
     ] {
         let mut bench = Bench::new(with(true));
         bench.feed(Event::Begin);
-        let mut actions = bench.feed(event);
+        let mut actions = match order {
+            Some(order) => bench.order(order),
+            None => bench.feed(Event::Reread { ask: None, dry_run: false, read: Ok(Rc::new(with(false))) }),
+        };
         actions.extend(bench.feed(Event::RunDone { run: run_of(&actions), outcome: Outcome::Ok }));
         actions.extend(bench.ends(0));
         let told_to = actions

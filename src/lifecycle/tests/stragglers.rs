@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Bench, WEB, config, finished, hook, sent};
-use crate::config::{Config, Step, Stragglers, When};
+use super::{Bench, WEB, config, finished, post_stop, sent};
+use crate::config::Stragglers;
 use crate::lifecycle::action::{Action, Whom};
 use crate::lifecycle::event::{Event, Exit};
 use crate::report::Note;
@@ -12,11 +12,6 @@ use crate::time::At;
 
 fn within(secs: u64) -> Stragglers {
     Stragglers { timeout: Some(Duration::from_secs(secs)), ..Stragglers::default() }
-}
-
-fn post_stop(c: &mut Config, reserve: Duration) {
-    let tasks = vec![hook("last", 60)];
-    c.post_stop.push(Step { tasks, reserve: Some(reserve), essential: false, when: When::Always });
 }
 
 /// Signals to stragglers, of a group or of all, in their order.

@@ -2,7 +2,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 
 use super::*;
-use crate::sys::stdio;
+use crate::sys::stdio::until_hung_up;
 
 const PIPE: usize = 64 * 1024;
 
@@ -136,10 +136,10 @@ fn who_waits_for_a_reader_that_has_stopped_waits_as_long_as_the_patience_lasts()
 #[test]
 fn where_the_log_cannot_be_written_its_last_word_goes_to_standard_output() {
     let gone = || {
-        let (read, write) = stdio::pipe().unwrap();
+        let (read, writer) = pipe();
         drop(read);
-        stdio::until_hung_up(&write);
-        Writer::new(write.as_fd()).unwrap()
+        until_hung_up(writer.as_fd());
+        writer
     };
     for (out_gone, err_gone, stdout_too, diverted) in
         [(false, true, true, true), (false, true, false, false), (false, false, true, false), (true, true, true, false)]
